@@ -1,0 +1,42 @@
+# Flags of every target, the sanitizer builds, and the two helpers that the folders use.
+
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+# Optimised lightly: the integration tests run whole process trees, which an -O0 sanitizer build makes crawl.
+set(CMAKE_CXX_FLAGS_SANITIZED "-O1 -g -fno-omit-frame-pointer")
+
+add_library(cppworker_flags INTERFACE)
+target_compile_options(cppworker_flags INTERFACE -Wall -Wextra -Werror)
+target_include_directories(cppworker_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(cppworker_flags INTERFACE CPPWORKER_VERSION="${PROJECT_VERSION}")
+
+set(CPPWORKER_SANITIZE "" CACHE STRING "Sanitizers to build with, as -fsanitize takes them")
+if(CPPWORKER_SANITIZE)
+  target_compile_options(cppworker_flags INTERFACE -fsanitize=${CPPWORKER_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(cppworker_flags INTERFACE -fsanitize=${CPPWORKER_SANITIZE})
+  if(CPPWORKER_SANITIZE MATCHES thread)
+    # g++ 12 warns of every atomic_thread_fence inside Boost.Asio, which TSan doesn't model.
+    target_compile_options(cppworker_flags INTERFACE -Wno-tsan)
+  endif()
+else()
+  # What a network-facing program of a distribution is built with.
+  target_compile_options(cppworker_flags INTERFACE -fstack-protector-strong -fstack-clash-protection)
+  target_compile_definitions(cppworker_flags INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+  target_link_options(cppworker_flags INTERFACE -Wl,-z,relro,-z,now)
+endif()
+
+# A GoogleTest program from the given sources. Its working directory is a folder of the build tree; tests find
+# the source tree through CPPWORKER_SOURCE_DIR and the programs through CPPWORKER_BIN_DIR.
+function(cppworker_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;NEEDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE CPPWORKER_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             CPPWORKER_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  if(ARG_NEEDS)
+    add_dependencies(${name} ${ARG_NEEDS})
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX "${name}." PROPERTIES TIMEOUT ${ARG_TIMEOUT} DISCOVERY_TIMEOUT 60)
+endfunction()
