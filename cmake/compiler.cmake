@@ -5,7 +5,8 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_SANITIZED "-O1 -g -fno-omit-frame-pointer")
 
 add_library(cppworker_flags INTERFACE)
-target_compile_options(cppworker_flags INTERFACE -Wall -Wextra -Werror)
+# g++ 12 takes the frame allocator of Boost.Asio's coroutines for a mismatch of new and delete (GCC bug 103993).
+target_compile_options(cppworker_flags INTERFACE -Wall -Wextra -Werror -Wno-mismatched-new-delete)
 target_include_directories(cppworker_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(cppworker_flags INTERFACE CPPWORKER_VERSION="${PROJECT_VERSION}")
 

@@ -1,6 +1,10 @@
 // The spellings of Boost 1.81's coroutines that the project uses, in one place.
 #pragma once
 
+#include <chrono>
+#include <optional>
+#include <utility>
+#include <variant>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -8,10 +12,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <chrono>
-#include <optional>
-#include <utility>
-#include <variant>
 
 namespace cppworker {
 
@@ -30,7 +30,8 @@ inline Awaitable<> sleep_for(std::chrono::nanoseconds duration) {
   co_await timer.async_wait(kTuple);
 }
 
-// Runs `work` for at most `limit`; nullopt means the time ran out and `work` was cancelled. `work` must not throw.
+// Runs `work` for at most `limit`; nullopt means the time ran out and `work` was cancelled. `work` must not
+// throw.
 template <class T>
 Awaitable<std::optional<T>> with_deadline(Awaitable<T> work, std::chrono::nanoseconds limit) {
   using namespace asio::experimental::awaitable_operators;

@@ -15,7 +15,8 @@ namespace ssl = asio::ssl;
 using asio::ip::tcp;
 
 template <class Stream>
-Awaitable<Result<HttpResponse>> exchange_on(Stream& stream, const HttpRequest& request, std::size_t largest_body) {
+Awaitable<Result<HttpResponse>> exchange_on(Stream& stream, const HttpRequest& request,
+                                            std::size_t largest_body) {
   http::request<http::string_body> message;
   message.method_string(request.method);
   message.target(request.target);
@@ -86,7 +87,8 @@ Awaitable<Result<HttpResponse>> http_exchange(HttpRequest request, std::chrono::
                                               std::size_t largest_body) {
   std::string server = request.server.authority();
   auto result = co_await with_deadline(exchange(std::move(request), largest_body), limit);
-  if (!result) co_return fail("no answer from " + server + " within " + std::to_string(limit.count()) + " ms");
+  if (!result)
+    co_return fail("no answer from " + server + " within " + std::to_string(limit.count()) + " ms");
   co_return std::move(*result);
 }
 

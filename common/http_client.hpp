@@ -1,8 +1,8 @@
 // One HTTP exchange with a server that we trust to some degree: the autoscaler, an inference server's health
 // route. Not for relaying clients' requests: those have a pool and a relay of their own in proxy/.
 //
-// Threads: runs on the executor of the awaiting coroutine. Bounded in time and in bytes. Certificates of https
-// servers are verified against the system's store, and the name against the URL's host. No redirects.
+// Threads: runs on the executor of the awaiting coroutine. Bounded in time and in bytes. Certificates of
+// https servers are verified against the system's store, and the name against the URL's host. No redirects.
 #pragma once
 
 #include <chrono>

@@ -19,9 +19,12 @@ constexpr std::size_t kQuotedValue = 60;
 std::string pointer_token(std::string_view key) {
   std::string out;
   for (char c : key) {
-    if (c == '~') out += "~0";
-    else if (c == '/') out += "~1";
-    else out += c;
+    if (c == '~')
+      out += "~0";
+    else if (c == '/')
+      out += "~1";
+    else
+      out += c;
   }
   return out;
 }
@@ -54,7 +57,8 @@ nlohmann::json parse_config(std::string_view text, const std::string& file) {
     if (event == Event::object_start) open.emplace_back();
     if (event == Event::object_end) open.pop_back();
     if (event == Event::key && !open.back().insert(parsed.get<std::string>()).second)
-      throw ConfigError(file, "", "the member \"" + parsed.get<std::string>() + "\" stands twice in one object");
+      throw ConfigError(file, "",
+                        "the member \"" + parsed.get<std::string>() + "\" stands twice in one object");
     return true;
   };
   try {
@@ -83,9 +87,10 @@ bool ConfigValue::as_bool() const {
 }
 
 std::int64_t ConfigValue::as_integer(std::int64_t least, std::int64_t most) const {
-  bool fits = value_->is_number_integer() &&
-              !(value_->is_number_unsigned() &&
-                value_->get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
+  bool fits =
+      value_->is_number_integer() &&
+      !(value_->is_number_unsigned() &&
+        value_->get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()));
   if (!fits || value_->get<std::int64_t>() < least || value_->get<std::int64_t>() > most)
     refuse("must be an integer from " + std::to_string(least) + " to " + std::to_string(most));
   return value_->get<std::int64_t>();
@@ -98,7 +103,8 @@ double ConfigValue::as_number(double least, double most) const {
 }
 
 std::string ConfigValue::as_string() const {
-  if (!value_->is_string() || value_->get_ref<const std::string&>().empty()) refuse("must be a string, not empty");
+  if (!value_->is_string() || value_->get_ref<const std::string&>().empty())
+    refuse("must be a string, not empty");
   return value_->get<std::string>();
 }
 
@@ -166,9 +172,9 @@ void ConfigObject::finish() const {
   for (const auto& [key, ignored] : value_.json().items()) {
     if (known_.contains(key)) continue;
     auto suggestion = nearest(key, {known_.begin(), known_.end()});
-    throw ConfigError(value_.file(), value_.pointer() + "/" + pointer_token(key),
-                      "is not a known setting" +
-                          (suggestion ? "; did you mean \"" + *suggestion + "\"?" : std::string()));
+    throw ConfigError(
+        value_.file(), value_.pointer() + "/" + pointer_token(key),
+        "is not a known setting" + (suggestion ? "; did you mean \"" + *suggestion + "\"?" : std::string()));
   }
 }
 

@@ -1,18 +1,18 @@
-// Reads configuration out of parsed JSON, member by member, with messages that carry file, JSON pointer and what
-// was expected; unknown members are errors, with a suggestion.
+// Reads configuration out of parsed JSON, member by member, with messages that carry file, JSON pointer and
+// what was expected; unknown members are errors, with a suggestion.
 //
 // A ConfigError means "cannot start": it is thrown here and turned into a Result by whoever opened the file.
 #pragma once
 
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+#include <nlohmann/json.hpp>
 
 namespace cppworker {
 

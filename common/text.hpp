@@ -20,8 +20,8 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
 // The whole file; nullopt when it can't be read. At most `limit` bytes are read.
 std::optional<std::string> read_file(const std::string& path, std::size_t limit);
 
-// Replaces the file's content in one step (temporary file in the same folder, fsync, rename), so that a reader
-// or a crash never sees half of it. False with errno set when that fails.
+// Replaces the file's content in one step (temporary file in the same folder, fsync, rename), so that a
+// reader or a crash never sees half of it. False with errno set when that fails.
 bool write_file_atomically(const std::string& path, std::string_view content, unsigned mode = 0600);
 
 // True when both are equal; takes the same time wherever they differ. For secrets.

@@ -10,7 +10,9 @@ std::string Url::authority() const {
   return (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
-std::string Url::text() const { return (tls ? "https://" : "http://") + authority() + path; }
+std::string Url::text() const {
+  return (tls ? "https://" : "http://") + authority() + path;
+}
 
 Result<Url> parse_url(std::string_view text) {
   // The text itself stays out of the messages: it may hold a password.

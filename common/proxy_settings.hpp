@@ -1,0 +1,37 @@
+// What cppworker-proxy needs to know before it starts: written by the supervisor into the run directory, read
+// by the proxy. Holds no secret. What changes while it runs comes over the control socket (worker_state.hpp).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/result.hpp"
+
+namespace cppworker {
+
+struct ProxySettings {
+  std::string backend_folder;  // launchers/<name>
+  std::string server_url;      // the inference server, on loopback
+  std::string own_url;         // as reported to the autoscaler; empty: signatures for any URL are accepted
+  std::string ledger;          // path of the mapped file
+  bool unsecured = false;      // no signature is asked for: local development only
+  std::string log_level = "info";
+
+  // Two, so that one long JSON body being checked doesn't hold up every stream.
+  int threads = 2;
+  // Images come as base64 inside JSON: two of 20 MB fit.
+  std::int64_t max_body_bytes = 64 << 20;
+  std::int64_t max_header_bytes = 16 << 10;
+  int max_json_depth = 256;
+  // As many as a GPU can't serve anyway; each idle one costs a descriptor and some KiB.
+  std::int64_t max_connections = 10'000;
+  // Requests that wait for a server which executes one at a time.
+  std::int64_t max_queue = 100;
+  int first_byte_timeout_s = 3600;
+  int between_bytes_timeout_s = 600;
+};
+
+std::string encode(const ProxySettings& settings);
+Result<ProxySettings> load_proxy_settings(const std::string& path);
+
+}  // namespace cppworker

@@ -1,0 +1,57 @@
+#include "common/worker_state.hpp"
+
+#include <array>
+#include <utility>
+#include <nlohmann/json.hpp>
+
+namespace cppworker {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::string_view, 4> kPhases = {"loading", "ready", "unhealthy", "draining"};
+constexpr std::array<std::string_view, 3> kNotices = {"serving", "signatures_failing", "drained"};
+
+template <class Enum, std::size_t N>
+Result<Enum> find_name(const std::array<std::string_view, N>& names, const json& value) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (value.is_string() && value.get_ref<const std::string&>() == names[i]) return static_cast<Enum>(i);
+  return fail("cannot understand a control message: unknown name");
+}
+
+}  // namespace
+
+std::string_view phase_name(ModelPhase phase) {
+  return kPhases[static_cast<std::size_t>(phase)];
+}
+
+std::string encode(const WorkerState& state) {
+  json message = {{"model", phase_name(state.phase)}, {"public_keys", state.public_keys}};
+  return message.dump() + "\n";
+}
+
+Result<WorkerState> decode_state(std::string_view line) {
+  json message = json::parse(line.begin(), line.end(), nullptr, false);
+  if (!message.is_object() || !message.contains("public_keys") || !message["public_keys"].is_array())
+    return fail("cannot understand a control message: no worker state");
+  auto phase = find_name<ModelPhase>(kPhases, message.value("model", json()));
+  if (!phase) return phase.error();
+  WorkerState state{*phase, {}};
+  for (const json& key : message["public_keys"]) {
+    if (!key.is_string()) return fail("cannot understand a control message: a public key isn't text");
+    state.public_keys.push_back(key.get<std::string>());
+  }
+  return state;
+}
+
+std::string encode(ProxyNotice notice) {
+  return json{{"notice", kNotices[static_cast<std::size_t>(notice)]}}.dump() + "\n";
+}
+
+Result<ProxyNotice> decode_notice(std::string_view line) {
+  json message = json::parse(line.begin(), line.end(), nullptr, false);
+  if (!message.is_object()) return fail("cannot understand a control message: no object");
+  return find_name<ProxyNotice>(kNotices, message.value("notice", json()));
+}
+
+}  // namespace cppworker

@@ -1,0 +1,69 @@
+#include "common/text.hpp"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+namespace cppworker {
+namespace {
+
+class TextFiles : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(mkdtemp(folder_.data()), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+
+  std::string folder_ = testing::TempDir() + "text-XXXXXX";
+};
+
+TEST(Text, TrimTakesBlanksFromBothEndsOnly) {
+  EXPECT_EQ(trim(" \t a b\r\n"), "a b");
+  EXPECT_EQ(trim("\n \t"), "");
+  EXPECT_EQ(trim(""), "");
+}
+
+TEST(Text, ListsDropEmptyParts) {
+  EXPECT_EQ(split_list(" a, b ,,c,", ','), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(split_list(" , ", ',').empty());
+}
+
+TEST(Text, SuggestsTheNearestWordUnlessItIsFar) {
+  EXPECT_EQ(nearest("endpints", {"server", "endpoints", "health"}), "endpoints");
+  EXPECT_EQ(nearest("tig", {"tgi", "toy"}), std::nullopt);
+  EXPECT_EQ(nearest("sdato", {"sdauto", "ooba"}), "sdauto");
+  EXPECT_EQ(nearest("benchmark", {"name", "log"}), std::nullopt);
+}
+
+TEST_F(TextFiles, WhatIsWrittenIsReadBackUpToTheLimit) {
+  ASSERT_TRUE(write_file_atomically(path("a"), "hello"));
+  EXPECT_EQ(read_file(path("a"), 100), "hello");
+  EXPECT_EQ(read_file(path("a"), 3), "hel");
+  EXPECT_EQ(read_file(path("missing"), 100), std::nullopt);
+}
+
+TEST_F(TextFiles, ReplacingLeavesNoTemporaryFileAndKeepsOthersOut) {
+  ASSERT_TRUE(write_file_atomically(path("a"), "first"));
+  ASSERT_TRUE(write_file_atomically(path("a"), "second"));
+  EXPECT_EQ(read_file(path("a"), 100), "second");
+  auto entries = std::filesystem::directory_iterator(folder_);
+  EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
+  struct stat status {};
+  ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+TEST_F(TextFiles, WritingIntoAFolderThatIsMissingFails) {
+  EXPECT_FALSE(write_file_atomically(path("no/such/folder"), "x"));
+}
+
+TEST(Text, ComparesSecretsByTheirWholeContent) {
+  EXPECT_TRUE(equal_in_constant_time("token", "token"));
+  EXPECT_TRUE(equal_in_constant_time("", ""));
+  EXPECT_FALSE(equal_in_constant_time("token", "tokem"));
+  EXPECT_FALSE(equal_in_constant_time("token", "token1"));
+}
+
+}  // namespace
+}  // namespace cppworker
