@@ -1,0 +1,259 @@
+#include "launchers/backend_definition.hpp"
+
+#include <re2/re2.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "common/json_reader.hpp"
+#include "launchers/payload_template.hpp"
+
+namespace cppworker {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A model of hundreds of gigabytes is downloaded on the first start: a day is still a plan, more is a typing
+// error.
+constexpr std::int64_t kLongestStartup_s = 24 * 3600;
+// How long an operator waits for a stop before he pulls the plug.
+constexpr std::int64_t kLongestStop_s = 3600;
+constexpr std::int64_t kLongestProbe_s = 3600;
+constexpr std::int64_t kMostFailures = 1000;
+constexpr double kLongestQueueTime_s = 3600;
+constexpr std::int64_t kLargestBody = std::int64_t{1} << 30;
+constexpr std::int64_t kMostBenchmarkRuns = 100;
+constexpr std::int64_t kMostBenchmarkConcurrency = 1000;
+constexpr double kMostWorkload = 1e9;  // Workload::kMostMilliUnits, in units
+
+// Runs `read` on the member if it is there.
+template <class Read>
+void if_there(ConfigObject& object, const std::string& key, Read read) {
+  if (auto found = object.optional(key)) read(*found);
+}
+
+void check_name(const ConfigValue& value, const std::string& name) {
+  auto usable = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  constexpr std::size_t kLongest = 64;
+  if (name.size() > kLongest || !std::all_of(name.begin(), name.end(), usable))
+    value.refuse("must be at most 64 small letters, digits, '-' and '_'");
+}
+
+std::string read_path(const ConfigValue& value, bool with_query) {
+  std::string path = value.as_string();
+  bool clean = std::none_of(path.begin(), path.end(), [](unsigned char c) { return c <= ' ' || c >= 0x7f; });
+  if (!path.starts_with('/') || !clean) value.refuse("must be a path that begins with '/', without blanks");
+  if (path.find('#') != std::string::npos || (!with_query && path.find('?') != std::string::npos))
+    value.refuse(with_query ? "must be a path without a fragment" : "must be a path without a query");
+  return path;
+}
+
+std::string read_regex(const ConfigValue& value, int least_groups = 0) {
+  std::string text = value.as_string();
+  re2::RE2 regex(text, re2::RE2::Quiet);
+  if (!regex.ok()) value.refuse("must be a regular expression of RE2 (" + regex.error() + ")");
+  if (regex.NumberOfCapturingGroups() < least_groups) value.refuse("must have a group, for the number");
+  return text;
+}
+
+Url read_server(ConfigObject& server) {
+  ConfigValue value = server.required("url");
+  auto url = parse_url(value.as_string());
+  if (!url) value.refuse(url.error().message);
+  bool loopback = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
+  // Anything else would forward unsigned requests to another machine, or let others go past the proxy.
+  if (!loopback || url->tls) value.refuse("must be http on loopback, as http://127.0.0.1:5001");
+  if (!url->path.empty()) value.refuse("must be a URL without a path");
+  return *url;
+}
+
+int read_signal(const ConfigValue& value) {
+  static const std::vector<std::pair<std::string, int>> kSignals = {
+      {"SIGTERM", SIGTERM}, {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGHUP", SIGHUP},
+      {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGKILL", SIGKILL}};
+  std::vector<std::string> names;
+  for (const auto& [name, number] : kSignals) names.push_back(name);
+  std::string chosen = value.as_choice(names);
+  return std::find_if(kSignals.begin(), kSignals.end(),
+                      [&](const auto& entry) { return entry.first == chosen; })
+      ->second;
+}
+
+std::string read_script(const ConfigValue& value, const fs::path& folder) {
+  std::error_code ec;
+  fs::path script = fs::canonical(folder / value.as_string(), ec);
+  if (ec) value.refuse("must be a file in the backend's folder (" + ec.message() + ")");
+  auto [left, unused] = std::mismatch(folder.begin(), folder.end(), script.begin(), script.end());
+  if (left != folder.end()) value.refuse("must stay inside the backend's folder");
+  if (!fs::is_regular_file(script, ec) || ::access(script.c_str(), X_OK) != 0)
+    value.refuse("must be an executable file (chmod +x)");
+  return script.string();
+}
+
+LogDefinition read_log(ConfigObject log) {
+  LogDefinition definition;
+  auto read_all = [&](const std::string& key, std::vector<std::string>& patterns) {
+    if_there(log, key, [&](const ConfigValue& list) {
+      for (const ConfigValue& item : list.as_list()) patterns.push_back(read_regex(item));
+    });
+  };
+  read_all("ready", definition.ready);
+  read_all("fatal", definition.fatal);
+  read_all("info", definition.info);
+  if_there(log, "capture", [&](const ConfigValue& list) {
+    for (const ConfigValue& item : list.as_list()) {
+      ConfigObject capture(item);
+      ConfigValue metric = capture.required("metric");
+      std::string name = metric.as_string();
+      check_name(metric, name);
+      definition.captures.push_back({std::move(name), read_regex(capture.required("regex"), 1)});
+      capture.finish();
+    }
+  });
+  log.finish();
+  return definition;
+}
+
+HealthDefinition read_health(ConfigObject health) {
+  HealthDefinition definition;
+  definition.path = read_path(health.required("path"), true);
+  definition.expect_json = health.boolean("expect_json", definition.expect_json);
+  definition.interval =
+      std::chrono::seconds(health.integer("interval_s", definition.interval.count(), 1, kLongestProbe_s));
+  definition.timeout =
+      std::chrono::seconds(health.integer("timeout_s", definition.timeout.count(), 1, kLongestProbe_s));
+  definition.failures = static_cast<int>(health.integer("failures", definition.failures, 1, kMostFailures));
+  health.finish();
+  return definition;
+}
+
+Workload read_workload(const ConfigValue& value) {
+  if (value.json().is_number()) return Workload::constant(value.as_number(0, kMostWorkload));
+  if (!value.json().is_string()) value.refuse("must be a number, a path (payload.…) or an expression");
+  auto workload = Workload::compile(value.as_string());
+  if (!workload) value.refuse(workload.error().message);
+  return *std::move(workload);
+}
+
+EndpointDefinition read_endpoint(ConfigObject endpoint) {
+  EndpointDefinition definition;
+  definition.method =
+      endpoint.required("method").as_choice({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"});
+  definition.path = read_path(endpoint.required("path"), false);
+  if_there(endpoint, "auth", [&](const ConfigValue& auth) {
+    bool open = auth.as_choice({"signature", "none"}) == "none";
+    definition.auth = open ? EndpointDefinition::Auth::kNone : EndpointDefinition::Auth::kSignature;
+  });
+  definition.workload = read_workload(endpoint.required("workload"));
+  if_there(endpoint, "max_body_bytes",
+           [&](const ConfigValue& value) { definition.max_body_bytes = value.as_integer(1, kLargestBody); });
+  if_there(endpoint, "max_queue_time_s", [&](const ConfigValue& value) {
+    definition.max_queue_time =
+        std::chrono::milliseconds(static_cast<std::int64_t>(value.as_number(0, kLongestQueueTime_s) * 1000));
+  });
+  endpoint.finish();
+  return definition;
+}
+
+void read_endpoints(const ConfigValue& list, BackendDefinition& backend) {
+  for (const ConfigValue& item : list.as_list()) {
+    EndpointDefinition endpoint = read_endpoint(ConfigObject(item));
+    if (backend.find_endpoint(endpoint.method, endpoint.path) != nullptr)
+      item.refuse("must not repeat the endpoint " + endpoint.method + " " + endpoint.path);
+    backend.endpoints.push_back(std::move(endpoint));
+  }
+  if (backend.endpoints.empty()) list.refuse("must have an endpoint at least");
+}
+
+BenchmarkDefinition read_benchmark(ConfigObject benchmark, const BackendDefinition& backend) {
+  BenchmarkDefinition definition;
+  ConfigValue endpoint = benchmark.required("endpoint");
+  definition.endpoint = endpoint.as_string();
+  if (backend.find_endpoint("POST", definition.endpoint) == nullptr)
+    endpoint.refuse("must be the path of a POST endpoint of this backend");
+  definition.runs = static_cast<int>(benchmark.integer("runs", definition.runs, 1, kMostBenchmarkRuns));
+  definition.concurrency = static_cast<int>(
+      benchmark.integer("concurrency", definition.concurrency, 1, kMostBenchmarkConcurrency));
+  ConfigValue payload = benchmark.required("payload");
+  if (!payload.json().is_object()) payload.refuse("must be an object");
+  if (auto compiled = PayloadTemplate::compile(payload.json(), 0); !compiled)
+    payload.refuse(compiled.error().message);
+  definition.payload = payload.json();
+  benchmark.finish();
+  return definition;
+}
+
+BackendDefinition read_backend(const fs::path& folder) {
+  const std::string file = (folder / "backend.json").string();
+  const nlohmann::json json = load_config(file);
+  ConfigObject root(ConfigValue(json, file, ""));
+  BackendDefinition backend;
+  backend.folder = folder.string();
+
+  ConfigValue name = root.required("name");
+  backend.name = name.as_string();
+  check_name(name, backend.name);
+  if (backend.name != folder.filename()) name.refuse("must be the name of its folder");
+  backend.description = root.string("description", "");
+
+  ConfigObject server(root.required("server"));
+  backend.server = read_server(server);
+  backend.parallel = server.boolean("parallel", backend.parallel);
+  server.finish();
+
+  ConfigObject launch(root.required("launch"));
+  backend.launch_script = read_script(launch.required("script"), folder);
+  if_there(launch, "stop_signal",
+           [&](const ConfigValue& value) { backend.stop_signal = read_signal(value); });
+  backend.stop_timeout =
+      std::chrono::seconds(launch.integer("stop_timeout_s", backend.stop_timeout.count(), 1, kLongestStop_s));
+  launch.finish();
+
+  if_there(root, "log", [&](const ConfigValue& value) { backend.log = read_log(ConfigObject(value)); });
+  if_there(root, "health",
+           [&](const ConfigValue& value) { backend.health = read_health(ConfigObject(value)); });
+  if (backend.log.ready.empty() && !backend.health)
+    throw ConfigError(file, "/", "needs /log/ready or /health: nothing else tells when the server is ready");
+
+  if_there(root, "startup", [&](const ConfigValue& value) {
+    ConfigObject startup(value);
+    backend.startup_deadline = std::chrono::seconds(
+        startup.integer("deadline_s", backend.startup_deadline.count(), 1, kLongestStartup_s));
+    startup.finish();
+  });
+  read_endpoints(root.required("endpoints"), backend);
+  if_there(root, "benchmark", [&](const ConfigValue& value) {
+    backend.benchmark = read_benchmark(ConfigObject(value), backend);
+  });
+  // An editor finds the schema by it; it says nothing to us.
+  if_there(root, "$schema", [](const ConfigValue& value) { value.as_string(); });
+  root.finish();
+  return backend;
+}
+
+}  // namespace
+
+const EndpointDefinition* BackendDefinition::find_endpoint(std::string_view method,
+                                                           std::string_view path) const {
+  for (const EndpointDefinition& endpoint : endpoints)
+    if (endpoint.path == path && endpoint.method == method) return &endpoint;
+  return nullptr;
+}
+
+Result<BackendDefinition> load_backend(const std::string& folder) {
+  std::error_code ec;
+  fs::path canonical = fs::canonical(folder, ec);
+  if (ec) return fail("cannot load the backend in " + folder + ": " + ec.message());
+  try {
+    return read_backend(canonical);
+  } catch (const ConfigError& error) {
+    return fail(error.what());
+  }
+}
+
+}  // namespace cppworker

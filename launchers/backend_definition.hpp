@@ -1,0 +1,83 @@
+// What the folder of a backend says about it: launchers/<name>/backend.json, read and checked whole. The
+// published format is launchers/schema/backend.schema.json.
+//
+// All that can be refused is refused here, with file, JSON pointer and what was expected: patterns and
+// formulas are compiled, the launch script is looked at. The result is plain data, shared freely between
+// threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+#include <nlohmann/json.hpp>
+
+#include "common/result.hpp"
+#include "common/url.hpp"
+#include "launchers/backend_search.hpp"
+#include "launchers/workload.hpp"
+
+namespace cppworker {
+
+struct EndpointDefinition {
+  enum class Auth { kSignature, kNone };
+
+  std::string method;  // upper case
+  std::string path;    // as clients send it, without a query
+  Auth auth = Auth::kSignature;
+  Workload workload = Workload::constant(0);
+  std::optional<std::int64_t> max_body_bytes;               // else the proxy's own limit
+  std::optional<std::chrono::milliseconds> max_queue_time;  // else no limit
+};
+
+struct LogDefinition {
+  struct Capture {
+    std::string metric;
+    std::string regex;  // its first group is the number
+  };
+  // RE2 syntax, unanchored, against one line without terminal colours.
+  std::vector<std::string> ready;
+  std::vector<std::string> fatal;
+  std::vector<std::string> info;
+  std::vector<Capture> captures;
+};
+
+struct HealthDefinition {
+  std::string path;
+  bool expect_json = false;
+  std::chrono::seconds interval{10};
+  std::chrono::seconds timeout{5};
+  int failures = 3;  // in a row, before anything is done
+};
+
+struct BenchmarkDefinition {
+  std::string endpoint;  // path of one of the POST endpoints
+  int runs = 3;
+  int concurrency = 10;
+  nlohmann::json payload;  // for PayloadTemplate
+};
+
+struct BackendDefinition {
+  std::string name;
+  std::string description;    // may be empty
+  std::string folder;         // absolute
+  Url server;                 // http on loopback
+  bool parallel = true;       // false: one request at a time, the others wait in the proxy
+  std::string launch_script;  // absolute path; an executable file inside the folder
+  int stop_signal = 15;       // SIGTERM
+  std::chrono::seconds stop_timeout{90};
+  LogDefinition log;
+  std::optional<HealthDefinition> health;  // at least one of health and log.ready is there
+  std::chrono::seconds startup_deadline{3600};
+  std::vector<EndpointDefinition> endpoints;
+  std::optional<BenchmarkDefinition> benchmark;
+
+  // nullptr when there is none.
+  const EndpointDefinition* find_endpoint(std::string_view method, std::string_view path) const;
+};
+
+// Reads <folder>/backend.json.
+Result<BackendDefinition> load_backend(const std::string& folder);
+
+}  // namespace cppworker

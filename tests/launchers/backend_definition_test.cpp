@@ -1,0 +1,184 @@
+#include "launchers/backend_definition.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "backend_folder.hpp"
+
+namespace cppworker {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+// What is wrong with the definition; empty when it is accepted.
+std::string problem(const std::string& definition) {
+  BackendFolders folders;
+  auto loaded = load_backend(folders.add("small", definition));
+  return loaded ? "" : loaded.error().message;
+}
+std::string problem(const json& definition) {
+  return problem(definition.dump());
+}
+
+// The small definition with `value` at `pointer`.
+json with(const std::string& pointer, json value) {
+  json definition = small_backend();
+  definition[json::json_pointer(pointer)] = std::move(value);
+  return definition;
+}
+
+TEST(BackendDefinition, TheSmallestOneHasDefaults) {
+  BackendFolders folders;
+  auto loaded = load_backend(folders.add("small", small_backend().dump()));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->name, "small");
+  EXPECT_EQ(loaded->server.port, 5001);
+  EXPECT_TRUE(loaded->parallel);
+  EXPECT_TRUE(loaded->launch_script.ends_with("/small/launch.sh"));
+  EXPECT_EQ(loaded->stop_signal, SIGTERM);
+  EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(90));
+  EXPECT_EQ(loaded->startup_deadline, std::chrono::hours(1));
+  EXPECT_FALSE(loaded->health);
+  EXPECT_FALSE(loaded->benchmark);
+  ASSERT_EQ(loaded->endpoints.size(), 1U);
+  EXPECT_EQ(loaded->endpoints[0].auth, EndpointDefinition::Auth::kSignature);
+  EXPECT_EQ(loaded->endpoints[0].max_queue_time, std::nullopt);
+}
+
+TEST(BackendDefinition, EverySettingIsRead) {
+  BackendFolders folders;
+  auto loaded = load_backend(folders.add("small", R"json({
+    "name": "small", "description": "a test",
+    "server": { "url": "http://localhost:7860", "parallel": false },
+    "launch": { "script": "./launch.sh", "stop_signal": "SIGINT", "stop_timeout_s": 7 },
+    "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"],
+             "capture": [{ "metric": "max_capacity", "regex": "total (\\d+)" }] },
+    "health": { "path": "/health?deep=1", "expect_json": true, "interval_s": 2, "timeout_s": 3, "failures": 4 },
+    "startup": { "deadline_s": 60 },
+    "endpoints": [
+      { "method": "POST", "path": "/a", "workload": "payload.n * 2", "max_body_bytes": 100, "max_queue_time_s": 1.5 },
+      { "method": "GET", "path": "/a", "auth": "none", "workload": 0 }
+    ],
+    "benchmark": { "endpoint": "/a", "runs": 2, "concurrency": 5, "payload": { "n": 3, "text": "${words:4}" } }
+  })json"));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->description, "a test");
+  EXPECT_EQ(loaded->server.authority(), "localhost:7860");
+  EXPECT_FALSE(loaded->parallel);
+  EXPECT_EQ(loaded->stop_signal, SIGINT);
+  EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(loaded->log.ready, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(loaded->log.fatal, (std::vector<std::string>{"c"}));
+  EXPECT_EQ(loaded->log.info, (std::vector<std::string>{"d"}));
+  ASSERT_EQ(loaded->log.captures.size(), 1U);
+  EXPECT_EQ(loaded->log.captures[0].metric, "max_capacity");
+  ASSERT_TRUE(loaded->health);
+  EXPECT_EQ(loaded->health->path, "/health?deep=1");
+  EXPECT_TRUE(loaded->health->expect_json);
+  EXPECT_EQ(loaded->health->interval, std::chrono::seconds(2));
+  EXPECT_EQ(loaded->health->timeout, std::chrono::seconds(3));
+  EXPECT_EQ(loaded->health->failures, 4);
+  EXPECT_EQ(loaded->startup_deadline, std::chrono::minutes(1));
+  const EndpointDefinition* post = loaded->find_endpoint("POST", "/a");
+  ASSERT_NE(post, nullptr);
+  EXPECT_EQ(post->max_body_bytes, 100);
+  EXPECT_EQ(post->max_queue_time, std::chrono::milliseconds(1500));
+  EXPECT_EQ(WorkloadEvaluator(post->workload).milli_units(R"({"n": 4})").value(), 8000);
+  const EndpointDefinition* get = loaded->find_endpoint("GET", "/a");
+  ASSERT_NE(get, nullptr);
+  EXPECT_EQ(get->auth, EndpointDefinition::Auth::kNone);
+  EXPECT_EQ(loaded->find_endpoint("PUT", "/a"), nullptr);
+  ASSERT_TRUE(loaded->benchmark);
+  EXPECT_EQ(loaded->benchmark->endpoint, "/a");
+  EXPECT_EQ(loaded->benchmark->runs, 2);
+  EXPECT_EQ(loaded->benchmark->concurrency, 5);
+  EXPECT_EQ(loaded->benchmark->payload["text"], "${words:4}");
+}
+
+TEST(BackendDefinition, MistakesAreNamedWithFileAndPointer) {
+  EXPECT_THAT(problem(with("/endpints", json::array())), HasSubstr("did you mean \"endpoints\"?"));
+  EXPECT_THAT(problem(with("/endpints", json::array())), HasSubstr("small/backend.json: /endpints"));
+  EXPECT_THAT(problem(with("/name", "other")), HasSubstr("/name: must be the name of its folder"));
+  EXPECT_THAT(problem(with("/server/url", "http://10.0.0.1:5001")),
+              HasSubstr("/server/url: must be http on loopback"));
+  EXPECT_THAT(problem(with("/server/url", "https://127.0.0.1")), HasSubstr("must be http on loopback"));
+  EXPECT_THAT(problem(with("/server/url", "http://127.0.0.1:5001/api")), HasSubstr("without a path"));
+  EXPECT_THAT(problem(with("/log/ready/0", "(")), HasSubstr("/log/ready/0: must be a regular expression"));
+  EXPECT_THAT(problem(with("/log/fatal", {"a", "*"})), HasSubstr("/log/fatal/1"));
+  EXPECT_THAT(problem(with("/log/capture", {{{"metric", "m"}, {"regex", "\\d+"}}})),
+              HasSubstr("/log/capture/0/regex: must have a group"));
+  EXPECT_THAT(problem(with("/launch/stop_signal", "SIGSEGV")), HasSubstr("must be one of \"SIGTERM\""));
+  EXPECT_THAT(problem(with("/endpoints/0/path", "generate")), HasSubstr("/endpoints/0/path: must be a path"));
+  EXPECT_THAT(problem(with("/endpoints/0/path", "/a?b=c")), HasSubstr("without a query"));
+  EXPECT_THAT(problem(with("/endpoints/0/workload", "payload.")), HasSubstr("/endpoints/0/workload"));
+  EXPECT_THAT(problem(with("/endpoints/0/workload", "1 +")),
+              HasSubstr("cannot compile the workload \"1 +\""));
+  EXPECT_THAT(problem(with("/endpoints/0/workload", -1)), HasSubstr("must be a number from 0"));
+  EXPECT_THAT(problem(with("/endpoints/1", small_backend()["endpoints"][0])),
+              HasSubstr("/endpoints/1: must not repeat the endpoint POST /generate"));
+  EXPECT_THAT(problem(with("/benchmark", {{"endpoint", "/other"}, {"payload", json::object()}})),
+              HasSubstr("/benchmark/endpoint: must be the path of a POST endpoint"));
+  EXPECT_THAT(problem(with("/benchmark", {{"endpoint", "/generate"}, {"payload", {{"a", "${word:3}"}}}})),
+              HasSubstr("/benchmark/payload: cannot use the benchmark payload"));
+  EXPECT_THAT(problem(with("/log", json::object())), HasSubstr("needs /log/ready or /health"));
+}
+
+TEST(BackendDefinition, TheLaunchScriptMustBeAnExecutableFileInsideTheFolder) {
+  namespace fs = std::filesystem;
+  BackendFolders folders;
+  auto load = [&](const std::string& script) {
+    auto definition = with("/launch/script", script).dump();
+    auto loaded = load_backend(folders.add("small", definition));
+    return loaded ? "" : loaded.error().message;
+  };
+  std::string folder = folders.add("small", "{}");
+  std::ofstream(folder + "/plain.sh") << "#!/bin/sh\n";
+  fs::create_directory(folder + "/scripts");
+  fs::create_symlink("/bin/sh", folder + "/link.sh");
+  fs::create_symlink("launch.sh", folder + "/inner.sh");
+  EXPECT_EQ(load("launch.sh"), "");
+  EXPECT_EQ(load("scripts/../launch.sh"), "");
+  EXPECT_EQ(load("inner.sh"), "");
+  EXPECT_THAT(load("missing.sh"), HasSubstr("/launch/script: must be a file in the backend's folder"));
+  EXPECT_THAT(load("plain.sh"), HasSubstr("must be an executable file"));
+  EXPECT_THAT(load("scripts"), HasSubstr("must be an executable file"));
+  EXPECT_THAT(load("/bin/sh"), HasSubstr("must stay inside"));
+  EXPECT_THAT(load("link.sh"), HasSubstr("must stay inside"));
+  folders.add("small2", "{}");
+  EXPECT_THAT(load("../small2/launch.sh"), HasSubstr("must stay inside"));
+}
+
+TEST(BackendDefinition, AFolderThatIsMissingOrEmptyIsAnError) {
+  BackendFolders folders;
+  EXPECT_THAT(load_backend(folders.root() + "/none").error().message, HasSubstr("cannot load the backend"));
+  EXPECT_THAT(load_backend(folders.root()).error().message, HasSubstr("backend.json: cannot be read"));
+}
+
+TEST(BackendSearch, TheFirstFolderWithThatNameCounts) {
+  BackendFolders own, installed;
+  own.add("tgi", "{}");
+  installed.add("tgi", "{}");
+  std::string toy = installed.add("toy", "{}");
+  std::filesystem::create_directory(own.root() + "/toy");
+  EXPECT_EQ(find_backend("tgi", {own.root(), installed.root()}).value(), own.root() + "/tgi");
+  EXPECT_EQ(find_backend("toy", {own.root(), installed.root()}).value(), toy);
+}
+
+TEST(BackendSearch, AnUnknownNameListsTheKnownOnes) {
+  BackendFolders folders;
+  folders.add("sdauto", "{}");
+  folders.add("ooba", "{}");
+  std::string message = find_backend("sdato", {"/no/such/folder", folders.root()}).error().message;
+  EXPECT_THAT(message, HasSubstr("cannot find the backend \"sdato\"; did you mean \"sdauto\"?"));
+  EXPECT_THAT(message, HasSubstr("(known: ooba sdauto)"));
+  EXPECT_FALSE(find_backend("", {folders.root()}));
+  EXPECT_FALSE(find_backend("..", {folders.root() + "/ooba"}));
+  EXPECT_FALSE(find_backend("../ooba", {folders.root() + "/sdauto"}));
+  EXPECT_THAT(find_backend("x", {"/no/such/folder"}).error().message,
+              HasSubstr("no backend in /no/such/folder"));
+}
+
+}  // namespace
+}  // namespace cppworker

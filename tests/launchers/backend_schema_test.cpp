@@ -1,0 +1,222 @@
+// The published schema and the reader say the same of every document.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "backend_folder.hpp"
+#include "common/json_reader.hpp"
+#include "launchers/backend_definition.hpp"
+
+namespace cppworker {
+namespace {
+
+using nlohmann::json;
+
+const std::string kLaunchers = CPPWORKER_SOURCE_DIR "/launchers";
+
+bool schema_accepts(const json& document) {
+  static const json text = load_config(kLaunchers + "/schema/backend.schema.json");
+  static const std::unique_ptr<const valijson::Schema> schema = [] {
+    auto parsed = std::make_unique<valijson::Schema>();
+    valijson::adapters::NlohmannJsonAdapter adapter(text);
+    valijson::SchemaParser().populateSchema(adapter, *parsed);
+    return parsed;
+  }();
+  valijson::adapters::NlohmannJsonAdapter target(document);
+  return valijson::Validator().validate(*schema, target, nullptr);
+}
+
+bool reader_accepts(const json& document) {
+  BackendFolders folders;
+  return load_backend(folders.add("small", document.dump())).has_value();
+}
+
+struct Change {
+  const char* what;
+  std::function<void(json&)> apply;
+};
+
+json changed(const Change& change) {
+  json document = small_backend();
+  change.apply(document);
+  return document;
+}
+
+TEST(BackendSchema, BothAcceptTheGoodDocuments) {
+  const std::vector<Change> changes = {
+      {"nothing", [](json&) {}},
+      {"schema", [](json& d) { d["$schema"] = "../schema/backend.schema.json"; }},
+      {"description", [](json& d) { d["description"] = "x"; }},
+      {"parallel", [](json& d) { d["server"]["parallel"] = false; }},
+      {"ipv6", [](json& d) { d["server"]["url"] = "http://[::1]:80"; }},
+      {"localhost", [](json& d) { d["server"]["url"] = "http://localhost"; }},
+      {"trailing slash", [](json& d) { d["server"]["url"] = "http://127.0.0.1:5001/"; }},
+      {"stop",
+       [](json& d) {
+         d["launch"].update({{"stop_signal", "SIGQUIT"}, {"stop_timeout_s", 3600}});
+       }},
+      {"empty lists",
+       [](json& d) {
+         d["log"].update({{"fatal", json::array()}, {"capture", json::array()}});
+       }},
+      {"capture",
+       [](json& d) {
+         d["log"]["capture"] = {{{"metric", "max_capacity"}, {"regex", "(\\d+)"}}};
+       }},
+      {"health alone",
+       [](json& d) {
+         d.erase("log"), d["health"] = {{"path", "/h?a=b"}};
+       }},
+      {"health beside an empty log",
+       [](json& d) {
+         d["log"] = json::object(), d["health"] = {{"path", "/"}};
+       }},
+      {"health in full",
+       [](json& d) {
+         d["health"] = {
+             {"path", "/h"}, {"expect_json", true}, {"interval_s", 1}, {"timeout_s", 1}, {"failures", 1000}};
+       }},
+      {"startup",
+       [](json& d) {
+         d["startup"] = {{"deadline_s", 86400}};
+       }},
+      {"empty startup", [](json& d) { d["startup"] = json::object(); }},
+      {"limits",
+       [](json& d) {
+         d["endpoints"][0].update({{"max_body_bytes", 1}, {"max_queue_time_s", 0.5}});
+       }},
+      {"open endpoint",
+       [](json& d) {
+         d["endpoints"][0].update({{"auth", "none"}, {"method", "GET"}});
+       }},
+      {"fractional workload", [](json& d) { d["endpoints"][0]["workload"] = 0.25; }},
+      {"path workload", [](json& d) { d["endpoints"][0]["workload"] = "payload.a.b"; }},
+      {"benchmark",
+       [](json& d) {
+         d["benchmark"] = {{"endpoint", "/generate"}, {"payload", json::object()}};
+       }},
+      {"benchmark in full",
+       [](json& d) {
+         d["benchmark"] = {
+             {"endpoint", "/generate"}, {"runs", 100}, {"concurrency", 1}, {"payload", {{"a", 1}}}};
+       }},
+  };
+  for (const Change& change : changes) {
+    EXPECT_TRUE(reader_accepts(changed(change))) << change.what;
+    EXPECT_TRUE(schema_accepts(changed(change))) << change.what;
+  }
+}
+
+TEST(BackendSchema, BothRefuseTheBadDocuments) {
+  const std::vector<Change> changes = {
+      {"no object", [](json& d) { d = json::array(); }},
+      {"no name", [](json& d) { d.erase("name"); }},
+      {"capital letters", [](json& d) { d["name"] = "Small"; }},
+      {"number as name", [](json& d) { d["name"] = 1; }},
+      {"empty description", [](json& d) { d["description"] = ""; }},
+      {"no server", [](json& d) { d.erase("server"); }},
+      {"no url", [](json& d) { d["server"].erase("url"); }},
+      {"elsewhere", [](json& d) { d["server"]["url"] = "http://example.com:5001"; }},
+      {"tls", [](json& d) { d["server"]["url"] = "https://127.0.0.1:5001"; }},
+      {"url with a path", [](json& d) { d["server"]["url"] = "http://127.0.0.1:5001/api"; }},
+      {"parallel as text", [](json& d) { d["server"]["parallel"] = "yes"; }},
+      {"unknown in server", [](json& d) { d["server"]["urls"] = 1; }},
+      {"no launch", [](json& d) { d.erase("launch"); }},
+      {"no script", [](json& d) { d["launch"].erase("script"); }},
+      {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},
+      {"no time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 0; }},
+      {"fractional time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 1.5; }},
+      {"nothing tells ready", [](json& d) { d.erase("log"); }},
+      {"no ready pattern", [](json& d) { d["log"]["ready"] = json::array(); }},
+      {"pattern not in a list", [](json& d) { d["log"]["ready"] = "Connected"; }},
+      {"empty pattern", [](json& d) { d["log"]["ready"] = {""}; }},
+      {"capture without metric",
+       [](json& d) {
+         d["log"]["capture"] = {{{"regex", "(a)"}}};
+       }},
+      {"unknown in log", [](json& d) { d["log"]["error"] = json::array(); }},
+      {"health without path", [](json& d) { d["health"] = json::object(); }},
+      {"health path without slash",
+       [](json& d) {
+         d["health"] = {{"path", "health"}};
+       }},
+      {"health path with blank",
+       [](json& d) {
+         d["health"] = {{"path", "/a b"}};
+       }},
+      {"health path with fragment",
+       [](json& d) {
+         d["health"] = {{"path", "/a#b"}};
+       }},
+      {"no interval",
+       [](json& d) {
+         d["health"] = {{"path", "/"}, {"interval_s", 0}};
+       }},
+      {"startup too long",
+       [](json& d) {
+         d["startup"] = {{"deadline_s", 86401}};
+       }},
+      {"no endpoints", [](json& d) { d.erase("endpoints"); }},
+      {"empty endpoints", [](json& d) { d["endpoints"] = json::array(); }},
+      {"no method", [](json& d) { d["endpoints"][0].erase("method"); }},
+      {"small method", [](json& d) { d["endpoints"][0]["method"] = "post"; }},
+      {"no path", [](json& d) { d["endpoints"][0].erase("path"); }},
+      {"path without slash", [](json& d) { d["endpoints"][0]["path"] = "generate"; }},
+      {"path with query", [](json& d) { d["endpoints"][0]["path"] = "/generate?a=b"; }},
+      {"no workload", [](json& d) { d["endpoints"][0].erase("workload"); }},
+      {"negative workload", [](json& d) { d["endpoints"][0]["workload"] = -1; }},
+      {"huge workload", [](json& d) { d["endpoints"][0]["workload"] = 1e10; }},
+      {"empty workload", [](json& d) { d["endpoints"][0]["workload"] = ""; }},
+      {"workload true", [](json& d) { d["endpoints"][0]["workload"] = true; }},
+      {"strange auth", [](json& d) { d["endpoints"][0]["auth"] = "token"; }},
+      {"no body allowed", [](json& d) { d["endpoints"][0]["max_body_bytes"] = 0; }},
+      {"queue too long", [](json& d) { d["endpoints"][0]["max_queue_time_s"] = 3601; }},
+      {"unknown in endpoint", [](json& d) { d["endpoints"][0]["timeout"] = 1; }},
+      {"benchmark without payload",
+       [](json& d) {
+         d["benchmark"] = {{"endpoint", "/generate"}};
+       }},
+      {"benchmark payload as text",
+       [](json& d) {
+         d["benchmark"] = {{"endpoint", "/generate"}, {"payload", "x"}};
+       }},
+      {"no runs",
+       [](json& d) {
+         d["benchmark"] = {{"endpoint", "/generate"}, {"runs", 0}, {"payload", json::object()}};
+       }},
+      {"unknown at the top", [](json& d) { d["hooks"] = "hooks.lua"; }},
+  };
+  for (const Change& change : changes) {
+    EXPECT_FALSE(reader_accepts(changed(change))) << change.what;
+    EXPECT_FALSE(schema_accepts(changed(change))) << change.what;
+  }
+}
+
+TEST(BackendSchema, EveryBackendOfTheProjectPassesBoth) {
+  int seen = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kLaunchers)) {
+    std::filesystem::path file = entry.path() / "backend.json";
+    if (!std::filesystem::exists(file)) continue;
+    ++seen;
+    auto loaded = load_backend(entry.path().string());
+    EXPECT_TRUE(loaded) << loaded.error().message;
+    EXPECT_TRUE(schema_accepts(load_config(file.string()))) << file;
+    // Formulas must also run, on nothing and on a plausible payload.
+    for (const EndpointDefinition& endpoint : loaded->endpoints) {
+      WorkloadEvaluator evaluator(endpoint.workload);
+      EXPECT_TRUE(evaluator.milli_units("")) << file << " " << endpoint.path;
+      EXPECT_TRUE(evaluator.milli_units(R"({"inputs":"x","prompt":"y","parameters":{"max_new_tokens":5}})"))
+          << file << " " << endpoint.path;
+    }
+  }
+  EXPECT_GE(seen, 4);
+}
+
+}  // namespace
+}  // namespace cppworker
