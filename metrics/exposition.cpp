@@ -1,0 +1,200 @@
+#include "metrics/exposition.hpp"
+
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <limits>
+#include <sstream>
+#include <string_view>
+
+namespace cppworker {
+namespace {
+
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+double units(std::int64_t milli) {
+  return static_cast<double>(milli) / 1000.0;
+}
+double number(std::int64_t count) {
+  return static_cast<double>(count);
+}
+
+prometheus::ClientMetric& add_series(MetricFamily& family, const Labels& labels) {
+  prometheus::ClientMetric& metric = family.metric.emplace_back();
+  for (const auto& [name, value] : labels) metric.label.push_back({name, value});
+  return metric;
+}
+
+void add_histogram(MetricFamily& family, const Labels& labels, const DurationHistogram& histogram) {
+  auto& target = add_series(family, labels).histogram;
+  for (std::size_t i = 0; i < histogram.buckets.size(); ++i) {
+    target.sample_count += histogram.buckets[i];
+    double bound = i < ledger_layout::kDurationBounds.size() ? ledger_layout::kDurationBounds[i]
+                                                             : std::numeric_limits<double>::infinity();
+    target.bucket.push_back({target.sample_count, bound});
+  }
+  target.sample_sum = histogram.sum_seconds;
+}
+
+void add_totals(Families& families, const LedgerSnapshot& books) {
+  const Totals& t = books.totals;
+  const std::array<std::pair<const char*, Amount>, 4> outcomes = {
+      {{"served", t.served}, {"errored", t.errored}, {"cancelled", t.cancelled}, {"rejected", t.rejected}}};
+
+  auto& received = families.emplace_back(family("cppworker_requests_received_total",
+                                                "Authenticated requests that came in.", MetricType::Counter));
+  add_counter(received, {}, number(t.received.requests));
+  auto& work_received = families.emplace_back(
+      family("cppworker_work_received_total", "Work units that came in.", MetricType::Counter));
+  add_counter(work_received, {}, units(t.received.work_milli));
+  auto& work = families.emplace_back(family(
+      "cppworker_work_total", "Work units of ended requests, by what became of them.", MetricType::Counter));
+  for (const auto& [name, amount] : outcomes)
+    add_counter(work, {{"outcome", name}}, units(amount.work_milli));
+
+  // Requests outside any endpoint's slot are told apart as endpoint "", so that the sum is the total.
+  auto& requests = families.emplace_back(family("cppworker_requests_total",
+                                                "Ended requests, by endpoint and by what became of them.",
+                                                MetricType::Counter));
+  std::array<std::int64_t, 4> elsewhere{};
+  for (std::size_t i = 0; i < outcomes.size(); ++i) elsewhere[i] = outcomes[i].second.requests;
+  for (const EndpointFigures& endpoint : books.endpoints) {
+    const std::array<std::int64_t, 4> here = {endpoint.served, endpoint.errored, endpoint.cancelled,
+                                              endpoint.rejected};
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      add_counter(requests, {{"endpoint", endpoint.name}, {"outcome", outcomes[i].first}}, number(here[i]));
+      elsewhere[i] -= here[i];
+    }
+  }
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    if (elsewhere[i] != 0)
+      add_counter(requests, {{"endpoint", ""}, {"outcome", outcomes[i].first}}, number(elsewhere[i]));
+}
+
+void add_endpoints(Families& families, const LedgerSnapshot& books) {
+  if (books.endpoints.empty()) return;
+  auto work =
+      family("cppworker_endpoint_work_served_total", "Work units served, by endpoint.", MetricType::Counter);
+  auto duration = family("cppworker_request_duration_seconds",
+                         "From a request's acceptance to its response's end.", MetricType::Histogram);
+  auto first_byte =
+      family("cppworker_first_byte_seconds", "From a request's acceptance to its response's first byte.",
+             MetricType::Histogram);
+  for (const EndpointFigures& endpoint : books.endpoints) {
+    Labels labels = {{"endpoint", endpoint.name}};
+    add_counter(work, labels, units(endpoint.work_served_milli));
+    add_histogram(duration, labels, endpoint.duration);
+    add_histogram(first_byte, labels, endpoint.first_byte);
+  }
+  families.insert(families.end(), {std::move(work), std::move(duration), std::move(first_byte)});
+}
+
+void add_present(Families& families, const LedgerSnapshot& books) {
+  auto& requests = families.emplace_back(
+      family("cppworker_requests_in_flight", "Requests now in the worker.", MetricType::Gauge));
+  add_gauge(requests, {}, number(books.in_flight_amount.requests));
+  auto& work = families.emplace_back(
+      family("cppworker_work_in_flight", "Work units of the requests now in the worker.", MetricType::Gauge));
+  add_gauge(work, {}, units(books.in_flight_amount.work_milli));
+  auto& waiting = families.emplace_back(family("cppworker_finished_unreported",
+                                               "Finished requests that the autoscaler hasn't been told of.",
+                                               MetricType::Gauge));
+  add_gauge(waiting, {{"result", "success"}}, static_cast<double>(books.succeeded.waiting));
+  add_gauge(waiting, {{"result", "failure"}}, static_cast<double>(books.failed.waiting));
+  auto& dropped = families.emplace_back(family("cppworker_finished_dropped_total",
+                                               "Finished requests that the autoscaler will never be told of, "
+                                               "because too many waited.",
+                                               MetricType::Counter));
+  add_counter(dropped, {{"result", "success"}}, static_cast<double>(books.succeeded.dropped));
+  add_counter(dropped, {{"result", "failure"}}, static_cast<double>(books.failed.dropped));
+  auto& reports = families.emplace_back(
+      family("cppworker_reports_acknowledged_total", "Load reports that got through.", MetricType::Counter));
+  add_counter(reports, {}, static_cast<double>(books.acknowledged.reports));
+  auto& reqnums = families.emplace_back(
+      family("cppworker_distinct_reqnums_total", "Different reqnums that came in.", MetricType::Counter));
+  add_counter(reqnums, {}, static_cast<double>(books.distinct_reqnums));
+}
+
+void add_counters(Families& families, const LedgerSnapshot& books) {
+  struct Row {
+    Counter counter;
+    const char* name;
+    const char* help;
+    const char* label;
+    const char* value;
+  };
+  constexpr const char* kRefusals = "cppworker_auth_refusals_total";
+  constexpr const char* kRefusalsHelp = "Requests refused because of their signature.";
+  constexpr const char* kBad = "cppworker_bad_requests_total";
+  constexpr const char* kBadHelp = "Requests refused before authentication, by status.";
+  // Rows of one family stand together.
+  static constexpr std::array<Row, kCounterCount> kRows = {{
+      {Counter::kAuthWrongSignature, kRefusals, kRefusalsHelp, "reason", "wrong_signature"},
+      {Counter::kAuthReplayed, kRefusals, kRefusalsHelp, "reason", "replayed"},
+      {Counter::kAuthStale, kRefusals, kRefusalsHelp, "reason", "stale"},
+      {Counter::kAuthOtherWorker, kRefusals, kRefusalsHelp, "reason", "other_worker"},
+      {Counter::kAuthMissing, kRefusals, kRefusalsHelp, "reason", "missing"},
+      {Counter::kAuthNoKey, kRefusals, kRefusalsHelp, "reason", "no_key"},
+      {Counter::kBadRequest404, kBad, kBadHelp, "status", "404"},
+      {Counter::kBadRequest405, kBad, kBadHelp, "status", "405"},
+      {Counter::kBadRequest408, kBad, kBadHelp, "status", "408"},
+      {Counter::kBadRequest413, kBad, kBadHelp, "status", "413"},
+      {Counter::kBadRequest422, kBad, kBadHelp, "status", "422"},
+      {Counter::kBadRequest431, kBad, kBadHelp, "status", "431"},
+      {Counter::kBadRequestOther, kBad, kBadHelp, "status", "other"},
+      {Counter::kConnectionsAccepted, "cppworker_connections_accepted_total", "Connections of clients.",
+       nullptr, nullptr},
+      {Counter::kBytesFromClients, "cppworker_received_bytes_total", "Bytes that clients sent.", nullptr,
+       nullptr},
+      {Counter::kBytesToClients, "cppworker_sent_bytes_total", "Bytes sent to clients.", nullptr, nullptr},
+      {Counter::kUpstreamConnects, "cppworker_upstream_connects_total",
+       "Connections made to the inference server.", nullptr, nullptr},
+      {Counter::kSignatureCacheHits, "cppworker_signature_cache_hits_total",
+       "Signatures whose verdict was known already.", nullptr, nullptr},
+      {Counter::kUnsecuredRequests, "cppworker_unsecured_requests_total",
+       "Requests let in unsigned, because UNSECURED is set.", nullptr, nullptr},
+  }};
+  for (const Row& row : kRows) {
+    if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));
+    Labels labels;
+    if (row.label) labels = {{row.label, row.value}};
+    add_counter(families.back(), labels,
+                static_cast<double>(books.counters[static_cast<std::size_t>(row.counter)]));
+  }
+}
+
+}  // namespace
+
+MetricFamily family(std::string name, std::string help, MetricType type) {
+  MetricFamily made;
+  made.name = std::move(name);
+  made.help = std::move(help);
+  made.type = type;
+  return made;
+}
+
+void add_counter(MetricFamily& family, const Labels& labels, double value) {
+  add_series(family, labels).counter.value = value;
+}
+
+void add_gauge(MetricFamily& family, const Labels& labels, double value) {
+  add_series(family, labels).gauge.value = value;
+}
+
+Families ledger_families(const LedgerSnapshot& books) {
+  Families families;
+  add_totals(families, books);
+  add_endpoints(families, books);
+  add_present(families, books);
+  add_counters(families, books);
+  return families;
+}
+
+std::string exposition_text(const Families& families) {
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, families);
+  return std::move(out).str();
+}
+
+}  // namespace cppworker

@@ -1,0 +1,44 @@
+// The supervisor's own figures as Prometheus families.
+//
+// Pure: the supervisor fills in what it knows. These begin anew with each supervisor, unlike the ledger's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "metrics/exposition.hpp"
+#include "metrics/system_probe.hpp"
+
+namespace cppworker {
+
+struct SupervisorFigures {
+  std::string version;
+  std::string backend;
+  // One series per state, 1 for the present one, so that a query needs no list of states.
+  std::vector<std::string> model_states;
+  std::string model_state;
+  bool ready = false;
+  double uptime_seconds = 0;
+
+  std::map<std::string, std::uint64_t> model_restarts;  // by cause, such as "exit" or "health"
+  std::uint64_t proxy_restarts = 0;
+
+  double max_perf = 0;                       // work units per second
+  std::optional<double> load_seconds;        // of the last load
+  std::optional<std::int64_t> max_capacity;  // tokens in a batch, where the server's log tells
+  std::optional<double> disk_used_gib;
+
+  struct Process {
+    std::string name;  // "supervisor", "proxy", "model"
+    ProcessUsage usage;
+  };
+  std::vector<Process> processes;
+};
+
+Families supervisor_families(const SupervisorFigures& figures);
+
+}  // namespace cppworker
