@@ -1,0 +1,155 @@
+#include "proxy/app.hpp"
+
+#include <thread>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include "common/logging.hpp"
+#include "common/url.hpp"
+#include "launchers/backend_definition.hpp"
+#include "proxy/control_client.hpp"
+#include "proxy/listener.hpp"
+#include "proxy/proxy_core.hpp"
+
+namespace cppworker {
+namespace {
+
+using asio::ip::tcp;
+
+// How often a draining proxy looks whether its last request has ended.
+constexpr std::chrono::milliseconds kDrainCheck{50};
+
+Result<tcp::endpoint> server_endpoint(const std::string& text) {
+  auto url = parse_url(text);
+  if (!url) return wrap("cannot use the inference server's URL", url.error());
+  boost::system::error_code error;
+  std::string host = url->host == "localhost" ? "127.0.0.1" : url->host;
+  auto address = asio::ip::make_address(host, error);
+  if (error)
+    return fail("cannot use the inference server's URL: its host must be an IP address or localhost");
+  return tcp::endpoint(address, url->port);
+}
+
+class ProxyApp {
+ public:
+  ProxyApp(const ProxySettings& settings, std::uint64_t owner, const BackendDefinition& backend,
+           Ledger& ledger, tcp::endpoint server)
+      : core_{.settings = settings,
+              .owner = owner,
+              .ledger = ledger,
+              .endpoints = {backend, ledger, static_cast<std::uint64_t>(settings.max_body_bytes)},
+              .admission = {backend.parallel ? 0u : 1u, static_cast<std::size_t>(settings.max_queue)},
+              .verdicts = {},
+              .connection_limits = {},
+              .relay_limits = {},
+              .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); }} {
+    core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
+    core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
+    core_.relay_limits.between = std::chrono::seconds(settings.between_bytes_timeout_s);
+    for (int i = 0; i < settings.threads; ++i) {
+      auto thread = std::make_unique<ProxyThread>(core_, server);
+      for (const Endpoint& endpoint : core_.endpoints.all())
+        thread->workloads.push_back(std::make_unique<WorkloadEvaluator>(endpoint.definition.workload));
+      threads_.push_back(std::move(thread));
+    }
+    control_ = std::make_unique<ControlClient>(first().get_executor(), kControlFd);
+  }
+
+  int run() {
+    tcp::acceptor acceptor(first(), tcp::v4(), kListenerFd);
+    asio::signal_set signals(first(), SIGTERM, SIGINT);
+    signals.async_wait([this](boost::system::error_code error, int) {
+      if (!error) stop();
+    });
+    // Nothing of these throws but a bug, which ends the process; the supervisor starts another.
+    asio::co_spawn(first(), control_->run([this](const WorkerState& state) { on_state(state); }),
+                   [this](std::exception_ptr error) {
+                     if (error) std::rethrow_exception(error);
+                     spdlog::info("The supervisor is gone");
+                     stop();
+                   });
+    asio::co_spawn(first(), run_listener(acceptor, threads_), [](std::exception_ptr error) {
+      if (error) std::rethrow_exception(error);
+    });
+    for (auto& thread : threads_) asio::co_spawn(thread->io, thread->ticker.run(), asio::detached);
+    control_->send(ProxyNotice::kServing);
+
+    std::vector<std::thread> running;
+    for (std::size_t i = 1; i < threads_.size(); ++i)
+      running.emplace_back([io = &threads_[i]->io] {
+        auto work = asio::make_work_guard(*io);
+        io->run();
+      });
+    first().run();
+    for (std::thread& thread : running) thread.join();
+    return 0;
+  }
+
+ private:
+  asio::io_context& first() { return threads_.front()->io; }
+
+  void stop() {
+    for (auto& thread : threads_) thread->io.stop();
+  }
+
+  void on_state(const WorkerState& state) {
+    auto keys = KeyRing::from_pems(state.public_keys);
+    if (!keys) spdlog::error("{}; requests are refused until there is a good one", keys.error().message);
+    LiveState live{state.phase, keys ? *keys : nullptr};
+    for (auto& thread : threads_)
+      asio::post(thread->io, [target = thread.get(), live] {
+        // What was pooled belongs to the process that is gone.
+        if (live.phase != ModelPhase::kReady) target->pool.clear();
+        target->live = live;
+      });
+    if (state.phase == ModelPhase::kDraining && !draining_) {
+      draining_ = true;
+      asio::co_spawn(first(), report_drained(), asio::detached);
+    }
+  }
+
+  // Tells the supervisor when no request of this proxy is in the books any more.
+  Awaitable<> report_drained() {
+    while (true) {
+      LedgerSnapshot books = core_.ledger.snapshot();
+      bool mine = std::any_of(books.in_flight.begin(), books.in_flight.end(),
+                              [&](const InFlightRequest& request) { return request.owner == core_.owner; });
+      if (!mine) break;
+      co_await sleep_for(kDrainCheck);
+    }
+    control_->send(ProxyNotice::kDrained);
+  }
+
+  ProxyCore core_;
+  std::vector<std::unique_ptr<ProxyThread>> threads_;
+  std::unique_ptr<ControlClient> control_;
+  bool draining_ = false;
+};
+
+}  // namespace
+
+int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
+  auto backend = load_backend(settings.backend_folder);
+  if (!backend) {
+    spdlog::critical("{}", backend.error().message);
+    return 64;
+  }
+  auto server = server_endpoint(settings.server_url);
+  if (!server) {
+    spdlog::critical("{}", server.error().message);
+    return 64;
+  }
+  auto ledger = Ledger::attach(settings.ledger);
+  if (!ledger) {
+    spdlog::critical("{}", ledger.error().message);
+    return 69;
+  }
+  if (settings.unsecured)
+    spdlog::warn("UNSECURED: every request is let in without a signature; for local development only");
+  ProxyApp app(settings, owner, *backend, **ledger, *server);
+  return app.run();
+}
+
+}  // namespace cppworker

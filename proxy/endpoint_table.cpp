@@ -1,0 +1,31 @@
+#include "proxy/endpoint_table.hpp"
+
+namespace cppworker {
+
+EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger,
+                             std::uint64_t default_max_body) {
+  for (const EndpointDefinition& definition : backend.endpoints) {
+    Endpoint& endpoint = endpoints_.emplace_back();
+    endpoint.definition = definition;
+    endpoint.ledger_index = ledger.endpoint(definition.method + " " + definition.path);
+    endpoint.max_body = definition.max_body_bytes.value_or(default_max_body);
+    endpoint.position = endpoints_.size() - 1;
+    by_path_[definition.path].push_back(&endpoint);
+  }
+}
+
+EndpointTable::Found EndpointTable::find(std::string_view method, std::string_view path) const {
+  Found found;
+  auto entry = by_path_.find(path);
+  if (entry == by_path_.end()) return found;
+  for (const Endpoint* endpoint : entry->second) {
+    if (endpoint->definition.method == method) {
+      found.endpoint = endpoint;
+      return found;
+    }
+    found.allow += (found.allow.empty() ? "" : ", ") + endpoint->definition.method;
+  }
+  return found;
+}
+
+}  // namespace cppworker

@@ -1,0 +1,46 @@
+// What the proxy serves: the backend's endpoints, found by method and path.
+//
+// Threads: built before the threads start, read-only afterwards, but for `admission`, which is made for
+// sharing.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "launchers/backend_definition.hpp"
+#include "metrics/ledger.hpp"
+#include "proxy/admission.hpp"
+
+namespace cppworker {
+
+struct Endpoint {
+  EndpointDefinition definition;
+  int ledger_index = -1;       // its counters
+  std::uint64_t max_body = 0;  // bytes
+  std::size_t position = 0;    // in the definition: where each thread keeps its workload evaluator
+};
+
+class EndpointTable {
+ public:
+  EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body);
+
+  struct Found {
+    const Endpoint* endpoint = nullptr;
+    std::string allow;  // when the path exists with other methods alone: those
+  };
+  Found find(std::string_view method, std::string_view path) const;
+
+  const std::deque<Endpoint>& all() const { return endpoints_; }
+
+ private:
+  std::deque<Endpoint> endpoints_;
+  std::map<std::string, std::vector<const Endpoint*>, std::less<>> by_path_;
+};
+
+}  // namespace cppworker

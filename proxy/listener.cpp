@@ -1,0 +1,67 @@
+#include "proxy/listener.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "common/logging.hpp"
+#include "proxy/handler_chain.hpp"
+
+namespace cppworker {
+namespace {
+
+using asio::ip::tcp;
+
+// Out of descriptors or memory: accepting again at once would spin without freeing any.
+constexpr std::chrono::milliseconds kPauseAfterError{100};
+
+// One connection, request after request.
+Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread) {
+  bool another = true;
+  while (another) {
+    another = co_await serve_request(*connection, thread);
+    connection->finish_request();
+  }
+  connection->close();
+}
+
+void start_connection(tcp::socket socket, ProxyThread& thread) {
+  auto connection =
+      std::make_shared<Connection>(std::move(socket), thread.core.connection_limits, thread.ticker);
+  // An exception is a bug, or memory that ran out, met by one request: the others go on.
+  asio::co_spawn(thread.io, run_connection(connection, thread),
+                 [connection, &thread](std::exception_ptr failure) {
+                   thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
+                   if (!failure) return;
+                   connection->close();
+                   try {
+                     std::rethrow_exception(failure);
+                   } catch (const std::exception& error) {
+                     spdlog::error("A connection ended unexpectedly: {}", error.what());
+                   }
+                 });
+}
+
+}  // namespace
+
+Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<ProxyThread>>& threads) {
+  ProxyCore& core = threads.front()->core;
+  for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
+    ProxyThread& thread = *threads[turn % threads.size()];
+    auto [error, socket] = co_await acceptor.async_accept(thread.io, kTuple);
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {
+      spdlog::warn("Cannot accept connections: {}", error.message());
+      co_await sleep_for(kPauseAfterError);
+      continue;
+    }
+    core.ledger.count(Counter::kConnectionsAccepted);
+    // Past the limit a connection is closed unread: each one costs memory before its first byte is believed.
+    if (core.connections.load(std::memory_order_relaxed) >= core.settings.max_connections) continue;
+    core.connections.fetch_add(1, std::memory_order_relaxed);
+    boost::system::error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    auto shared = std::make_shared<tcp::socket>(std::move(socket));
+    asio::post(thread.io, [shared, &thread] { start_connection(std::move(*shared), thread); });
+  }
+}
+
+}  // namespace cppworker

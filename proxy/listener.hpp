@@ -1,0 +1,19 @@
+// Accepts connections on the socket that the supervisor opened, and deals them out to the threads in turn.
+//
+// Threads: accepts on the first thread's io_context; each connection lives on the one that it was dealt to.
+#pragma once
+
+#include <memory>
+#include <vector>
+#include <boost/asio/ip/tcp.hpp>
+
+#include "common/async.hpp"
+#include "proxy/proxy_core.hpp"
+
+namespace cppworker {
+
+// Runs until the acceptor is closed.
+Awaitable<> run_listener(asio::ip::tcp::acceptor& acceptor,
+                         std::vector<std::unique_ptr<ProxyThread>>& threads);
+
+}  // namespace cppworker

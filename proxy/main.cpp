@@ -1,0 +1,25 @@
+// cppworker-proxy: the signing-aware proxy on the public port. Started by cppworker, with its sockets.
+#include <CLI/CLI.hpp>
+
+#include "common/logging.hpp"
+#include "proxy/app.hpp"
+
+using namespace cppworker;
+
+int main(int argc, char** argv) {
+  CLI::App cli("cppworker-proxy: started by cppworker, not by hand");
+  cli.set_version_flag("--version", CPPWORKER_VERSION);
+  std::string settings_file;
+  std::uint64_t owner = 0;
+  cli.add_option("--settings", settings_file, "What the supervisor wrote for it")->required();
+  cli.add_option("--owner", owner, "Mark of this process's entries in the ledger; not 0")->required();
+  CLI11_PARSE(cli, argc, argv);
+
+  Result<ProxySettings> settings = load_proxy_settings(settings_file);
+  start_logging("cppworker-proxy", settings ? settings->log_level : "info");
+  if (!settings) {
+    spdlog::critical("{}", settings.error().message);
+    return 64;
+  }
+  return run_proxy(*settings, owner);
+}

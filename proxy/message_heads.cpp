@@ -1,0 +1,137 @@
+#include "proxy/message_heads.hpp"
+
+#include <algorithm>
+#include <random>
+#include <boost/beast/http/rfc7230.hpp>
+
+namespace cppworker {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::beast::iequals;
+
+constexpr std::size_t kLongestRequestId = 128;
+constexpr std::string_view kRequestIdName = "X-Request-Id";
+
+std::string_view view(boost::beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+bool is_hop_by_hop(http::field name) {
+  switch (name) {
+    case http::field::connection:
+    case http::field::keep_alive:
+    case http::field::proxy_authenticate:
+    case http::field::proxy_authorization:
+    case http::field::proxy_connection:
+    case http::field::te:
+    case http::field::trailer:
+    case http::field::transfer_encoding:
+    case http::field::upgrade:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// True when the message's own Connection header declares `name` to be of this hop alone.
+bool named_in_connection(const http::fields& fields, boost::beast::string_view name) {
+  auto found = fields.find(http::field::connection);
+  return found != fields.end() && http::token_list{found->value()}.exists(name);
+}
+
+void append_header(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+template <class Keep>
+void append_end_to_end(std::string& out, const http::fields& fields, Keep keep) {
+  bool has_connection = fields.find(http::field::connection) != fields.end();
+  for (const auto& field : fields) {
+    if (is_hop_by_hop(field.name()) || !keep(field)) continue;
+    if (has_connection && named_in_connection(fields, field.name_string())) continue;
+    append_header(out, view(field.name_string()), view(field.value()));
+  }
+}
+
+}  // namespace
+
+std::string_view path_of(std::string_view target) {
+  return target.substr(0, target.find('?'));
+}
+
+std::string upstream_target(std::string_view target) {
+  std::size_t question = target.find('?');
+  if (question == std::string_view::npos) return std::string(target);
+  std::string out(target.substr(0, question));
+  std::string_view query = target.substr(question + 1);
+  char separator = '?';
+  while (!query.empty()) {
+    std::string_view part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    if (part.substr(0, part.find('=')) == "api_key" || part.empty()) continue;
+    out += separator;
+    out += part;
+    separator = '&';
+  }
+  return out;
+}
+
+std::string upstream_request_head(const RequestHead& client, const UpstreamRequest& request) {
+  std::string out;
+  out.reserve(512);
+  out.append(view(client.method_string())).append(" ").append(upstream_target(view(client.target())));
+  out.append(" HTTP/1.1\r\n");
+  append_header(out, "Host", request.authority);
+  append_end_to_end(out, client, [](const auto& field) {
+    switch (field.name()) {
+      case http::field::host:
+      case http::field::content_length:
+      case http::field::authorization:
+      case http::field::expect:
+        return false;
+      default:
+        return !iequals(field.name_string(), kRequestIdName);
+    }
+  });
+  append_header(out, kRequestIdName, request.request_id);
+  if (request.has_body) append_header(out, "Content-Length", std::to_string(request.body_bytes));
+  out += "\r\n";
+  return out;
+}
+
+std::string client_response_head(const ResponseHead& upstream, Framing framing,
+                                 std::optional<std::uint64_t> length, bool keep_alive,
+                                 std::string_view request_id) {
+  std::string out;
+  out.reserve(512);
+  out.append("HTTP/1.1 ").append(std::to_string(upstream.result_int())).append(" ");
+  out.append(view(upstream.reason())).append("\r\n");
+  append_end_to_end(out, upstream, [](const auto& field) {
+    return field.name() != http::field::content_length && !iequals(field.name_string(), kRequestIdName);
+  });
+  append_header(out, kRequestIdName, request_id);
+  if (length) append_header(out, "Content-Length", std::to_string(*length));
+  if (framing == Framing::kChunked) append_header(out, "Transfer-Encoding", "chunked");
+  append_header(out, "Connection", keep_alive ? "keep-alive" : "close");
+  out += "\r\n";
+  return out;
+}
+
+std::string request_id_of(const RequestHead& client) {
+  std::string_view given = view(client[kRequestIdName]);
+  bool fit = !given.empty() && given.size() <= kLongestRequestId &&
+             std::all_of(given.begin(), given.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  if (fit) return std::string(given);
+  // An identifier for logs, not a secret: unique is enough.
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string made(32, '0');
+  for (std::size_t i = 0; i < made.size(); i += 16) {
+    std::uint64_t bits = random();
+    for (std::size_t j = 0; j < 16; ++j, bits >>= 4) made[i + j] = kDigits[bits & 15];
+  }
+  return made;
+}
+
+}  // namespace cppworker

@@ -1,0 +1,61 @@
+// What the connections of the proxy work with: ProxyCore is shared by all threads, ProxyThread belongs to
+// one.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+#include <boost/asio/io_context.hpp>
+
+#include "common/proxy_settings.hpp"
+#include "common/worker_state.hpp"
+#include "launchers/workload.hpp"
+#include "metrics/ledger.hpp"
+#include "proxy/admission.hpp"
+#include "proxy/connection.hpp"
+#include "proxy/deadline_ticker.hpp"
+#include "proxy/endpoint_table.hpp"
+#include "proxy/relay.hpp"
+#include "proxy/signature_verifier.hpp"
+#include "proxy/upstream_pool.hpp"
+#include "proxy/verdict_cache.hpp"
+
+namespace cppworker {
+
+// Wrong signatures in a row, over all threads, after which the public key is asked for again.
+inline constexpr int kFailuresBeforeRefetch = 3;
+
+struct ProxyCore {
+  ProxySettings settings;
+  std::uint64_t owner = 0;  // of this process's entries in the ledger
+  Ledger& ledger;
+  EndpointTable endpoints;
+  Admission admission;
+  VerdictCache verdicts;
+  ConnectionLimits connection_limits;
+  RelayLimits relay_limits;
+  std::atomic<int> wrong_signatures{0};  // in a row
+  std::atomic<std::int64_t> connections{0};
+  std::function<void()> ask_for_key;  // thread-safe
+};
+
+// The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no
+// lock.
+struct LiveState {
+  ModelPhase phase = ModelPhase::kLoading;
+  std::shared_ptr<const KeyRing> keys;  // nullptr: no key yet
+};
+
+struct ProxyThread {
+  ProxyThread(ProxyCore& shared, asio::ip::tcp::endpoint server) : core(shared), pool(server) {}
+
+  ProxyCore& core;
+  asio::io_context io{1};
+  DeadlineTicker ticker;
+  UpstreamPool pool;
+  std::vector<std::unique_ptr<WorkloadEvaluator>> workloads;  // by Endpoint::position
+  LiveState live;
+};
+
+}  // namespace cppworker

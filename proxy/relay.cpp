@@ -1,0 +1,233 @@
+#include "proxy/relay.hpp"
+
+#include <array>
+#include <charconv>
+#include <span>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http.hpp>
+
+namespace cppworker {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+using Parser = http::response_parser<http::buffer_body>;
+
+// One read of the body: large enough for images, small enough for a thousand streams.
+constexpr std::size_t kPiece = 32 * 1024;
+// Inference servers send a dozen headers; more than this is no inference server.
+constexpr std::uint32_t kLargestHead = 64 * 1024;
+// An idle connection may die at the very moment it is taken; a fresh one after it does not.
+constexpr int kMostAttempts = 2;
+
+std::unique_ptr<Parser> make_parser(bool head_method) {
+  auto parser = std::make_unique<Parser>();
+  parser->body_limit(boost::none);
+  parser->header_limit(kLargestHead);
+  parser->skip(head_method);
+  return parser;
+}
+
+Framing framing_for(const Parser& parser, bool head_method, bool http_1_0) {
+  int status = static_cast<int>(parser.get().result_int());
+  if (head_method || status == 204 || status == 304) return Framing::kNone;
+  if (parser.content_length()) return Framing::kLength;
+  return http_1_0 ? Framing::kClose : Framing::kChunked;
+}
+
+// The hexadecimal length line that goes before a chunk (RFC 9112 section 7.1).
+struct ChunkStart {
+  std::array<char, 20> text;
+  std::size_t size;
+
+  explicit ChunkStart(std::size_t bytes) {
+    char* end = std::to_chars(text.data(), text.data() + 16, bytes, 16).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    size = static_cast<std::size_t>(end - text.data());
+  }
+};
+
+class Relay {
+ public:
+  Relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
+        const RelayLimits& limits, ActiveRequest& active)
+      : client_(client),
+        pool_(pool),
+        request_(request),
+        limits_(limits),
+        active_(active),
+        head_method_(request.head.method() == http::verb::head),
+        started_(Clock::now()) {}
+
+  Awaitable<RelayResult> run() {
+    for (int attempt = 1;; ++attempt) {
+      bool connected = co_await connect();
+      if (!connected) break;
+      bool answered = co_await exchange_heads();
+      if (answered) {
+        co_await pass_response();
+        break;
+      }
+      bool died_idle = connection_->reused && result_.end == RelayEnd::kNoAnswer;
+      if (!died_idle || attempt == kMostAttempts || aborted()) break;
+    }
+    active_.set_upstream(nullptr);
+    if (aborted() && result_.end != RelayEnd::kComplete) result_.end = RelayEnd::kAborted;
+    co_return result_;
+  }
+
+ private:
+  bool aborted() const { return active_.cause() != AbortCause::kNone; }
+
+  Awaitable<bool> connect() {
+    connection_ = pool_.take_idle();
+    if (connection_) {
+      active_.set_upstream(&connection_->socket);
+      co_return true;
+    }
+    connection_ = pool_.make(client_.get_executor());
+    active_.set_upstream(&connection_->socket);
+    active_.begin_phase(limits_.connect);
+    auto [error] = co_await connection_->socket.async_connect(pool_.server(), kTuple);
+    result_.connected_anew = true;
+    result_.end = RelayEnd::kUnreachable;
+    if (error || aborted()) co_return false;
+    error_code ignored;
+    connection_->socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    co_return true;
+  }
+
+  // Sends the request, reads the response's head. False: no head came, and result_.end says why.
+  Awaitable<bool> exchange_heads() {
+    UpstreamRequest upstream;
+    std::string authority =
+        pool_.server().address().to_string() + ":" + std::to_string(pool_.server().port());
+    upstream.authority = authority;
+    upstream.request_id = request_.request_id;
+    for (std::string_view piece : request_.body) upstream.body_bytes += piece.size();
+    upstream.has_body = upstream.body_bytes > 0 || request_.head.method() == http::verb::post;
+    std::string head = upstream_request_head(request_.head, upstream);
+
+    std::vector<asio::const_buffer> buffers{asio::buffer(head)};
+    for (std::string_view piece : request_.body) buffers.emplace_back(piece.data(), piece.size());
+    active_.begin_phase(limits_.first_byte);
+    // Its error is passed over: a server may answer (413, say) and close before it has read the whole body,
+    // and its answer is worth reading. Where there is none, the read below fails.
+    co_await asio::async_write(connection_->socket, buffers, kTuple);
+    result_.end = RelayEnd::kNoAnswer;
+
+    while (true) {
+      parser_ = make_parser(head_method_);
+      auto [read_error, read] =
+          co_await http::async_read_header(connection_->socket, connection_->buffer, *parser_, kTuple);
+      if (aborted()) co_return false;
+      if (read_error) {
+        if (parser_->got_some()) result_.end = RelayEnd::kBadAnswer;
+        co_return false;
+      }
+      if (parser_->get().result_int() / 100 != 1) break;  // 1xx: the final response follows
+    }
+    result_.status = static_cast<int>(parser_->get().result_int());
+    result_.first_byte_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+    co_return true;
+  }
+
+  Awaitable<> pass_response() {
+    bool http_1_0 = request_.head.version() < 11;
+    framing_ = framing_for(*parser_, head_method_, http_1_0);
+    result_.keep_alive = request_.keep_alive && framing_ != Framing::kClose;
+    std::optional<std::uint64_t> length;
+    if (parser_->content_length()) length = *parser_->content_length();
+    // The head waits for the body's first bytes only when they are here already.
+    std::string head =
+        client_response_head(parser_->get(), framing_, length, result_.keep_alive, request_.request_id);
+    bool head_sent = false;
+    std::unique_ptr<char[]> piece(new char[kPiece]);
+
+    if (connection_->buffer.size() == 0 && !parser_->is_done()) {
+      bool taken = co_await send(head, {}, false);
+      if (!taken) co_return;
+      head_sent = true;
+    }
+    while (true) {
+      std::size_t size = 0;
+      if (!parser_->is_done()) {
+        parser_->get().body().data = piece.get();
+        parser_->get().body().size = kPiece;
+        active_.begin_phase(limits_.between);
+        auto [error, read] =
+            co_await http::async_read_some(connection_->socket, connection_->buffer, *parser_, kTuple);
+        size = kPiece - parser_->get().body().size;
+        if ((error && error != http::error::need_buffer) || aborted()) {
+          result_.end = RelayEnd::kBrokeOff;
+          if (size > 0 && !aborted())
+            co_await send(head_sent ? std::string_view{} : head, {piece.get(), size}, false);
+          co_return;
+        }
+        if (size == 0 && !parser_->is_done()) continue;  // a chunk's frame alone: nothing for the client yet
+      }
+      bool last = parser_->is_done();
+      bool taken = co_await send(head_sent ? std::string_view{} : head, {piece.get(), size}, last);
+      if (!taken) co_return;
+      head_sent = true;
+      if (last) break;
+    }
+    result_.end = RelayEnd::kComplete;
+    active_.end_phase();
+    if (parser_->keep_alive()) {
+      active_.set_upstream(nullptr);
+      pool_.give_back(std::move(connection_));
+    }
+  }
+
+  // Writes what there is in one go. False when the client didn't take it.
+  Awaitable<bool> send(std::string_view head, std::string_view data, bool last) {
+    ChunkStart chunk(data.size());
+    std::array<asio::const_buffer, 4> buffers;
+    std::size_t count = 0;
+    auto add = [&](std::string_view text) {
+      if (!text.empty()) buffers[count++] = asio::const_buffer(text.data(), text.size());
+    };
+    bool chunked = framing_ == Framing::kChunked;
+    add(head);
+    if (chunked && !data.empty()) add({chunk.text.data(), chunk.size});
+    add(data);
+    if (chunked && last)
+      add(data.empty() ? "0\r\n\r\n" : "\r\n0\r\n\r\n");
+    else if (chunked && !data.empty())
+      add("\r\n");
+    if (count == 0) co_return true;
+
+    result_.response_started = true;
+    active_.begin_phase(limits_.write);
+    std::span<const asio::const_buffer> filled(buffers.data(), count);
+    auto [error, written] = co_await asio::async_write(client_, filled, kTuple);
+    result_.bytes_to_client += written;
+    if (error && !aborted()) active_.abort(AbortCause::kClientGone);
+    co_return !error && !aborted();
+  }
+
+  asio::ip::tcp::socket& client_;
+  UpstreamPool& pool_;
+  const RelayRequest& request_;
+  const RelayLimits& limits_;
+  ActiveRequest& active_;
+  const bool head_method_;
+  const Clock::time_point started_;
+  std::unique_ptr<UpstreamConnection> connection_;
+  std::unique_ptr<Parser> parser_;
+  Framing framing_ = Framing::kNone;
+  RelayResult result_;
+};
+
+}  // namespace
+
+Awaitable<RelayResult> relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
+                             const RelayLimits& limits, ActiveRequest& active) {
+  Relay exchange(client, pool, request, limits, active);
+  co_return co_await exchange.run();
+}
+
+}  // namespace cppworker

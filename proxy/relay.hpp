@@ -1,0 +1,57 @@
+// Sends one request to the inference server and its response to the client, as it comes: status, headers and
+// body are the server's own, and every piece is passed on when it arrives.
+//
+// Back-pressure both ways: one piece of at most kPiece bytes is under way; the next is read when the client
+// has taken it. A response that broke off is never ended cleanly: the caller closes the client's connection.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/active_request.hpp"
+#include "proxy/message_heads.hpp"
+#include "proxy/upstream_pool.hpp"
+
+namespace cppworker {
+
+struct RelayLimits {
+  std::chrono::seconds connect{5};        // loopback: what takes longer isn't listening properly
+  std::chrono::seconds first_byte{3600};  // a long generation without streaming sends nothing until its end
+  std::chrono::seconds between{600};      // silence inside a response; TGI sends a comment every 15 s
+  std::chrono::seconds write{60};         // one piece to a client that doesn't read
+};
+
+struct RelayRequest {
+  const RequestHead& head;
+  std::vector<std::string_view> body;  // pieces, sent one after the other
+  std::string request_id;
+  bool keep_alive = true;  // the client's connection may serve another request
+};
+
+enum class RelayEnd {
+  kComplete,     // the whole response is with the client
+  kUnreachable,  // no connection to the inference server: nothing was sent to the client
+  kNoAnswer,     // it closed the connection without an answer: nothing was sent to the client
+  kBadAnswer,    // what it answered isn't HTTP: nothing was sent to the client
+  kBrokeOff,     // in the middle of the response: the client's connection must be closed
+  kAborted,      // ActiveRequest::abort: see its cause and response_started
+};
+
+struct RelayResult {
+  RelayEnd end = RelayEnd::kUnreachable;
+  int status = 0;                 // the inference server's, once known
+  bool response_started = false;  // bytes were sent to the client
+  bool keep_alive = false;        // the client's connection can be used again
+  std::uint64_t bytes_to_client = 0;
+  std::optional<double> first_byte_seconds;
+  bool connected_anew = false;
+};
+
+Awaitable<RelayResult> relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
+                             const RelayLimits& limits, ActiveRequest& active);
+
+}  // namespace cppworker

@@ -1,0 +1,43 @@
+#include "proxy/upstream_pool.hpp"
+
+#include <sys/socket.h>
+
+namespace cppworker {
+namespace {
+
+// An idle connection has nothing to read; anything there (an end, an error, bytes nobody asked for) spoils
+// it.
+bool is_quiet(asio::ip::tcp::socket& socket) {
+  char byte;
+  ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+}  // namespace
+
+std::unique_ptr<UpstreamConnection> UpstreamPool::take_idle() {
+  auto now = std::chrono::steady_clock::now();
+  while (!idle_.empty()) {
+    Idle idle = std::move(idle_.back());  // the youngest: most likely still open
+    idle_.pop_back();
+    if (now - idle.since > kLongestIdle) {
+      idle_.clear();  // all others are older
+      return nullptr;
+    }
+    if (is_quiet(idle.connection->socket)) return std::move(idle.connection);
+  }
+  return nullptr;
+}
+
+std::unique_ptr<UpstreamConnection> UpstreamPool::make(asio::any_io_executor executor) const {
+  return std::make_unique<UpstreamConnection>(std::move(executor));
+}
+
+void UpstreamPool::give_back(std::unique_ptr<UpstreamConnection> connection) {
+  if (idle_.size() >= kMostIdle || connection->buffer.size() != 0) return;
+  connection->reused = true;
+  connection->buffer.shrink_to_fit();
+  idle_.push_back({std::move(connection), std::chrono::steady_clock::now()});
+}
+
+}  // namespace cppworker
