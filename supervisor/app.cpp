@@ -1,0 +1,306 @@
+#include "supervisor/app.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include "common/http_client.hpp"
+#include "common/logging.hpp"
+#include "common/text.hpp"
+#include "metrics/autoscaler_client.hpp"
+#include "metrics/load_reporter.hpp"
+#include "metrics/system_probe.hpp"
+#include "supervisor/admin_server.hpp"
+#include "supervisor/model_service.hpp"
+#include "supervisor/orphan_reaper.hpp"
+#include "supervisor/proxy_service.hpp"
+#include "supervisor/public_key_keeper.hpp"
+#include "supervisor/run_directory.hpp"
+#include "supervisor/status_pages.hpp"
+
+namespace cppworker {
+namespace {
+
+// One try at the key's URL of a stand-alone worker.
+constexpr std::chrono::seconds kKeyFetchLimit{10};
+// After everything has stopped, for the autoscaler to hear the end of it. An instance that is taken away
+// doesn't wait much longer.
+constexpr std::chrono::seconds kLastReportLimit{3};
+
+Awaitable<Result<std::string>> fetch_key_from(Url url) {
+  HttpRequest request;
+  request.server = url;
+  request.target = url.path.empty() ? "/" : url.path;
+  Result<HttpResponse> response = co_await http_exchange(std::move(request), kKeyFetchLimit);
+  if (!response) co_return wrap("cannot fetch the public key", response.error());
+  if (!response->ok())
+    co_return fail("cannot fetch the public key from " + url.text() + ": status " +
+                   std::to_string(response->status));
+  co_return std::move(response->body);
+}
+
+// The error for exceptions that reach a coroutine's end: a bug. The worker ends, and whatever keeps the
+// instance alive starts it again.
+void rethrow(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
+class WorkerApp {
+ public:
+  WorkerApp(const Settings& settings, BackendDefinition backend, std::string proxy_program)
+      : settings_(settings), backend_(std::move(backend)), proxy_program_(std::move(proxy_program)) {}
+
+  // Opens and makes everything; on an error nothing has been started.
+  Result<void> prepare() {
+    auto held = hold_run_directory(settings_.run_dir);
+    if (!held) return held.error();
+    lock_ = std::move(*held);
+    std::error_code error;
+    std::filesystem::create_directories(settings_.run_dir + "/logs", error);
+    if (error) return fail("cannot make " + settings_.run_dir + "/logs: " + error.message());
+    auto listener = open_listener(io_, settings_.listen_address, settings_.port);
+    if (!listener) return listener.error();
+    listener_.emplace(std::move(*listener));
+    auto admin = open_listener(io_, settings_.admin_address, settings_.admin_port);
+    if (!admin) return wrap("admin", admin.error());
+    admin_.emplace(std::move(*admin));
+    std::string identity = settings_.container_id ? std::to_string(*settings_.container_id) : "stand-alone";
+    auto ledger = Ledger::create(settings_.run_dir + "/ledger", identity + " " + settings_.public_url);
+    if (!ledger) return ledger.error();
+    ledger_ = std::move(*ledger);
+    if (std::size_t lost = ledger_->settle_all_except(0); lost > 0)
+      spdlog::warn(
+          "{} requests were in flight when the worker before this one ended; they are reported as failed",
+          lost);
+    return prepare_services();
+  }
+
+  int run() {
+    if (!become_subreaper())
+      spdlog::warn("Cannot adopt orphans of the inference server: they go to PID 1 instead");
+    reaper_.start();
+    signals_.async_wait([this](boost::system::error_code error, int number) { on_signal(error, number); });
+    asio::co_spawn(io_, run_admin_server(*admin_, admin_pages(*view_)), rethrow);
+    asio::co_spawn(io_, model_->watch_health(), rethrow);
+    if (!settings_.proxy.unsecured || settings_.container_id || !settings_.public_key.empty())
+      asio::co_spawn(io_, keys_->run(), rethrow);
+    if (reporter_)
+      asio::co_spawn(io_, reporter_->run(), [this](std::exception_ptr error) {
+        rethrow(error);
+        reporter_ended_ = true;
+        changed_.cancel();
+      });
+    proxy_->service().post(ServiceEventKind::kWantUp);
+    io_.run();
+    return kExitClean;
+  }
+
+ private:
+  Result<void> prepare_services() {
+    Url server = backend_.server;
+    if (settings_.server_url) server = *parse_url(*settings_.server_url);
+    ProxySettings proxy = settings_.proxy;
+    proxy.backend_folder = backend_.folder;
+    proxy.server_url = server.text();
+    std::string proxy_file = settings_.run_dir + "/proxy.json";
+    if (!write_file_atomically(proxy_file, encode(proxy), 0644)) return fail("cannot write " + proxy_file);
+    nlohmann::json addresses = {{"port", listener_->local_endpoint().port()},
+                                {"admin_port", admin_->local_endpoint().port()}};
+    if (!write_file_atomically(settings_.run_dir + "/addresses.json", addresses.dump() + "\n", 0644))
+      return fail("cannot write " + settings_.run_dir + "/addresses.json");
+
+    ModelServiceSetup model;
+    model.backend = backend_;
+    model.server = server;
+    model.health_path = settings_.health_path.value_or(backend_.health ? backend_.health->path : "");
+    model.run_dir = settings_.run_dir;
+    model.benchmark = settings_.benchmark;
+    model.on_change = [this] { on_change(); };
+    auto made = ModelService::make(io_, *processes_, std::move(model));
+    if (!made) return made.error();
+    model_ = std::move(*made);
+
+    ProxyServiceSetup setup;
+    setup.program = proxy_program_;
+    setup.settings_file = proxy_file;
+    setup.listener = listener_->native_handle();
+    setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };
+    setup.on_change = [this] { on_change(); };
+    proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
+    client_ = make_autoscaler_client(settings_.report_addresses);
+    keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
+                                              settings_.run_dir + "/public_key.pem", [this] { on_change(); });
+    if (settings_.container_id)
+      reporter_ =
+          std::make_unique<LoadReporter>(io_.get_executor(), *ledger_, *client_, [this] { return facts(); });
+    view_.emplace(WorkerView{settings_, backend_, *model_, *proxy_, *keys_, *ledger_, reaper_,
+                             [this] { return phase(); }, [this] { return error_message(); },
+                             std::chrono::steady_clock::now()});
+    return {};
+  }
+
+  PublicKeyKeeper::Fetch key_source() {
+    if (settings_.public_key.empty()) return [this] { return client_->fetch_public_key(); };
+    if (auto url = parse_url(settings_.public_key)) return [url = *url] { return fetch_key_from(url); };
+    return fetch_from_file(settings_.public_key);
+  }
+
+  ModelPhase phase() const {
+    if (stopping_) return ModelPhase::kDraining;
+    if (model_->service().state().phase == ServicePhase::kReady) return ModelPhase::kReady;
+    return model_->figures().loads == 0 ? ModelPhase::kLoading : ModelPhase::kUnhealthy;
+  }
+
+  std::string error_message() const {
+    if (stopping_) return "the worker is shutting down";
+    if (!model_->service().last_error().empty()) return model_->service().last_error();
+    if (keys_->keys().empty() && !settings_.proxy.unsecured) return keys_->last_error();
+    return {};
+  }
+
+  WorkerFacts facts() const {
+    WorkerFacts facts;
+    facts.id = *settings_.container_id;
+    facts.mtoken = settings_.master_token;
+    facts.version = CPPWORKER_VERSION;
+    facts.url = settings_.public_url;
+    facts.error_msg = error_message();
+    facts.max_perf = model_->figures().max_perf;
+    facts.max_capacity = static_cast<std::int64_t>(model_->figures().max_capacity.value_or(0));
+    // A load counts for the autoscaler when requests can be served: the key must be here, too.
+    if (phase() == ModelPhase::kReady && (settings_.proxy.unsecured || !keys_->keys().empty())) {
+      facts.load_number = model_->figures().loads;
+      facts.loadtime = model_->figures().load_seconds;
+    }
+    facts.disk_used_gib = disk_used_gib();
+    return facts;
+  }
+
+  // Anything that others are to know of may have changed: tells the proxy and the autoscaler.
+  void on_change() {
+    WorkerState state{phase(), keys_->keys()};
+    if (state != published_) {
+      if (state.phase != published_.phase) spdlog::info("worker: {}", phase_name(state.phase));
+      published_ = state;
+      proxy_->set_state(state);
+    }
+    if (reporter_) reporter_->poke();
+    changed_.cancel();
+  }
+
+  void on_notice(ProxyNotice notice) {
+    switch (notice) {
+      case ProxyNotice::kServing:
+        if (!std::exchange(announced_, true)) {
+          spdlog::info("Serving on {}:{}, admin on {}:{}", settings_.listen_address,
+                       listener_->local_endpoint().port(), settings_.admin_address,
+                       admin_->local_endpoint().port());
+          model_->service().post(ServiceEventKind::kWantUp);
+        }
+        return;
+      case ProxyNotice::kSignaturesFailing:
+        return keys_->refetch();
+      case ProxyNotice::kDrained:
+        drained_ = true;
+        changed_.cancel();
+        return;
+    }
+  }
+
+  void on_signal(boost::system::error_code error, int number) {
+    if (error) return;
+    signals_.async_wait([this](boost::system::error_code next, int again) { on_signal(next, again); });
+    if (stopping_) {
+      spdlog::warn("Signal {} again: no more waiting", number);
+      hurried_ = true;
+      model_->service().post(ServiceEventKind::kHurry);
+      changed_.cancel();
+      return;
+    }
+    spdlog::info("Signal {}: draining, {} s at the most", number, settings_.drain_timeout_s);
+    stopping_ = true;
+    asio::co_spawn(io_, shut_down(), rethrow);
+  }
+
+  // Unready, drain, stop the model, stop the proxy (last, so that it can say why to those who come), last
+  // report.
+  Awaitable<> shut_down() {
+    on_change();
+    co_await wait_for(
+        [this] { return drained_ || hurried_ || proxy_->service().state().phase != ServicePhase::kReady; },
+        std::chrono::seconds(settings_.drain_timeout_s));
+    model_->service().post(ServiceEventKind::kWantDown);
+    if (hurried_) model_->service().post(ServiceEventKind::kHurry);
+    co_await wait_for([this] { return model_->service().state().phase == ServicePhase::kDown; });
+    proxy_->service().post(ServiceEventKind::kWantDown);
+    co_await wait_for([this] { return proxy_->service().state().phase == ServicePhase::kDown; });
+    if (reporter_) {
+      reporter_->poke();
+      reporter_->stop();
+      co_await wait_for([this] { return reporter_ended_; }, kLastReportLimit);
+    }
+    spdlog::info("Stopped");
+    io_.stop();
+  }
+
+  // Looks again after each change. Without a limit only for what the state machines promise to reach.
+  template <class Predicate>
+  Awaitable<> wait_for(Predicate reached, std::chrono::seconds limit = std::chrono::hours(24)) {
+    auto until = std::chrono::steady_clock::now() + limit;
+    while (!reached() && std::chrono::steady_clock::now() < until) {
+      changed_.expires_at(until);
+      co_await changed_.async_wait(kTuple);
+    }
+  }
+
+  const Settings& settings_;
+  const BackendDefinition backend_;
+  const std::string proxy_program_;
+
+  asio::io_context io_{1};
+  UniqueFd lock_;
+  std::optional<asio::ip::tcp::acceptor> listener_, admin_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<ProcessRunner> processes_ = make_process_runner(io_);
+  OrphanReaper reaper_{io_, [this](pid_t pid) { return processes_->owns(pid); }};
+  asio::signal_set signals_{io_, SIGTERM, SIGINT};
+  std::unique_ptr<AutoscalerClient> client_;
+  std::unique_ptr<PublicKeyKeeper> keys_;
+  std::unique_ptr<ModelService> model_;
+  std::unique_ptr<ProxyService> proxy_;
+  std::unique_ptr<LoadReporter> reporter_;
+  std::optional<WorkerView> view_;
+  asio::steady_timer changed_{io_};  // cancelled when something that shut_down waits for may have happened
+
+  WorkerState published_;
+  bool announced_ = false, stopping_ = false, hurried_ = false, drained_ = false, reporter_ended_ = false;
+};
+
+}  // namespace
+
+int run_worker(const Settings& settings, const std::string& program_dir) {
+  auto folder = find_backend(settings.backend, settings.backend_dirs);
+  if (!folder) {
+    spdlog::critical("{}", folder.error().message);
+    return kExitConfig;
+  }
+  auto backend = load_backend(*folder);
+  if (!backend) {
+    spdlog::critical("{}", backend.error().message);
+    return kExitConfig;
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  WorkerApp app(settings, std::move(*backend), program_dir + "/cppworker-proxy");
+  if (Result<void> prepared = app.prepare(); !prepared) {
+    spdlog::critical("{}", prepared.error().message);
+    return kExitCannotStart;
+  }
+  spdlog::info("cppworker {} with backend {}{}", CPPWORKER_VERSION, settings.backend,
+               settings.container_id ? "" : ", stand-alone: nothing is reported");
+  if (settings.proxy.unsecured)
+    spdlog::warn("UNSECURED: every request is let in without a signature; for local development only");
+  return app.run();
+}
+
+}  // namespace cppworker

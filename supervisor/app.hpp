@@ -1,0 +1,24 @@
+// The worker's composition root: builds every part from the settings, connects them, and runs until a signal
+// or a failure ends it.
+#pragma once
+
+#include <string>
+
+#include "common/result.hpp"
+#include "supervisor/settings.hpp"
+
+namespace cppworker {
+
+// Exit codes of `cppworker run`; the shell's and the service managers' customs where there are any.
+enum ExitCode {
+  kExitClean = 0,
+  kExitUnexpected = 1,    // a bug: something threw
+  kExitConfig = 64,       // EX_USAGE: nothing was started
+  kExitCannotStart = 69,  // EX_UNAVAILABLE: a port, the run directory or the ledger can't be had
+};
+
+// `program_dir`: where cppworker-proxy lies. `home`: where launchers/ lies. Blocks until the worker has
+// ended.
+int run_worker(const Settings& settings, const std::string& program_dir);
+
+}  // namespace cppworker

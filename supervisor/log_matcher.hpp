@@ -1,0 +1,58 @@
+// What a line of a server's log says, by the backend's patterns: ready, can't go on, progress, a figure.
+//
+// Patterns are RE2 (linear time: a hostile line can't stop the loop), unanchored, over the line without
+// terminal colours. One automaton decides for all of them at once; almost every line matches none.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/result.hpp"
+
+namespace cppworker {
+
+struct LogPatterns {
+  struct Capture {
+    std::string metric;
+    std::string regex;  // its first group is a number
+  };
+  std::vector<std::string> ready{};
+  std::vector<std::string> fatal{};
+  std::vector<std::string> info{};
+  std::vector<Capture> captures{};
+};
+
+// What one line said. Ready lines repeat over a server's life: a level, never an edge.
+struct LogEvents {
+  bool ready = false;
+  bool fatal = false;
+  bool info = false;
+  std::vector<std::pair<std::string, double>> captures;  // {metric, value}
+
+  bool any() const { return ready || fatal || info || !captures.empty(); }
+};
+
+class LogMatcher {
+ public:
+  // "cannot use the ready pattern "(": missing )": the pattern and what is wrong with it.
+  static Result<LogMatcher> compile(const LogPatterns& patterns);
+
+  LogMatcher(LogMatcher&&) noexcept;
+  LogMatcher& operator=(LogMatcher&&) noexcept;
+  ~LogMatcher();
+
+  // `line` as LineSplitter hands it over.
+  LogEvents match(std::string_view line) const;
+
+  bool has_ready_pattern() const;
+
+ private:
+  struct Compiled;
+  explicit LogMatcher(std::unique_ptr<Compiled> compiled);
+  std::unique_ptr<Compiled> compiled_;
+};
+
+}  // namespace cppworker

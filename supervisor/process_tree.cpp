@@ -1,0 +1,95 @@
+#include "supervisor/process_tree.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include "supervisor/environment.hpp"
+
+namespace cppworker {
+namespace {
+
+// Between two looks: the kernel needs a moment to end a process that holds gigabytes, and a look reads all of
+// /proc.
+constexpr std::chrono::milliseconds kFirstPause{2};
+constexpr std::chrono::milliseconds kLongestPause{100};
+
+enum class Membership { kMember, kStranger, kUndecided };
+
+using Key = std::pair<pid_t, std::uint64_t>;
+Key key_of(const ProcessInfo& process) {
+  return {process.pid, process.start_time};
+}
+
+Membership judge_alone(const ProcessInfo& process, const ProcessTree& tree) {
+  const pid_t self = ::getpid();
+  if (process.pid == self || process.pid == 1) return Membership::kStranger;
+  if (const auto mark = environment_value(process.pid, kTreeMarkName); mark)
+    return *mark == tree.mark ? Membership::kMember : Membership::kStranger;
+  if (tree.is_managed && process.pid != tree.leader && tree.is_managed(process.pid))
+    return Membership::kStranger;
+  if (tree.leader > 0 && process.group == tree.leader) return Membership::kMember;
+  if (tree.is_managed && process.parent == self) return Membership::kMember;
+  return Membership::kUndecided;
+}
+
+// `known` keeps members that a look has found before: one whose parent died in between has lost the link that
+// showed it to be one.
+std::vector<ProcessInfo> find_members(const ProcessTree& tree, std::set<Key>& known) {
+  const std::vector<ProcessInfo> all = list_processes();
+  std::unordered_map<pid_t, Membership> verdicts;
+  for (const ProcessInfo& process : all)
+    verdicts[process.pid] =
+        known.contains(key_of(process)) ? Membership::kMember : judge_alone(process, tree);
+
+  // Down the generations, until a round finds no further child: depth rounds over a few hundred processes.
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const ProcessInfo& process : all) {
+      Membership& verdict = verdicts[process.pid];
+      const auto parent = verdicts.find(process.parent);
+      if (verdict != Membership::kUndecided || parent == verdicts.end()) continue;
+      if (parent->second != Membership::kMember) continue;
+      verdict = Membership::kMember;
+      grown = true;
+    }
+  }
+
+  std::vector<ProcessInfo> members;
+  for (const ProcessInfo& process : all) {
+    if (verdicts[process.pid] != Membership::kMember) continue;
+    known.insert(key_of(process));
+    members.push_back(process);
+  }
+  return members;
+}
+
+}  // namespace
+
+std::vector<ProcessInfo> find_tree(const ProcessTree& tree) {
+  std::set<Key> known;
+  return find_members(tree, known);
+}
+
+Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  std::set<Key> known;
+  std::chrono::milliseconds pause = kFirstPause;
+  while (true) {
+    const std::size_t known_before = known.size();
+    std::vector<ProcessInfo> members = find_members(tree, known);
+    if (members.empty()) co_return members;
+    if (std::chrono::steady_clock::now() >= deadline) co_return members;
+    for (const ProcessInfo& member : members) signal_process(member, SIGKILL);
+    // Something that forks as fast as it can is outrun only by not resting.
+    pause = known.size() > known_before ? kFirstPause : std::min(pause * 2, kLongestPause);
+    co_await sleep_for(pause);
+    const auto cancelled = co_await asio::this_coro::cancellation_state;
+    if (cancelled.cancelled() != asio::cancellation_type::none) co_return members;
+  }
+}
+
+}  // namespace cppworker

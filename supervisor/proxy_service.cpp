@@ -1,0 +1,81 @@
+#include "supervisor/proxy_service.hpp"
+
+#include <csignal>
+#include <random>
+
+#include "common/logging.hpp"
+#include "supervisor/environment.hpp"
+
+namespace cppworker {
+namespace {
+
+ServicePolicy proxy_policy() {
+  ServicePolicy policy;
+  // Reading a definition and mapping a file takes milliseconds.
+  policy.start_deadline = std::chrono::seconds(10);
+  // It is stopped after its requests have drained: nothing is left to wait for.
+  policy.stop_timeout = std::chrono::seconds(5);
+  policy.kill_timeout = std::chrono::seconds(5);
+  // Clients wait in the backlog: every moment counts, and a start costs little.
+  policy.backoff_first = std::chrono::milliseconds(50);
+  policy.backoff_most = std::chrono::seconds(10);
+  return policy;
+}
+
+}  // namespace
+
+ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledger& ledger,
+                           ProxyServiceSetup setup)
+    : io_(io),
+      ledger_(ledger),
+      setup_(std::move(setup)),
+      service_(io, processes, "proxy", proxy_policy(), SIGTERM,
+               {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
+                .on_output = {},
+                .on_launched =
+                    [this] {
+                      for_proxy_.reset();
+                      control_->send(state_);
+                    },
+                .on_ready = {},
+                .on_not_ready = {},
+                .start_measuring = {},
+                .on_gone = [this](std::uint64_t) { on_gone(); },
+                .on_change = setup_.on_change}) {}
+
+Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
+  auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {
+    if (notice == ProxyNotice::kServing) service_.post(ServiceEventKind::kSeenReady);
+    setup_.on_notice(notice);
+  });
+  if (!pair) return pair.error();
+  control_ = std::move(pair->ours);
+  for_proxy_ = std::move(pair->theirs);
+  std::random_device random;
+  owner_ = (std::uint64_t{random()} << 32 | random()) | 1;  // never 0: that marks a free entry
+
+  ProcessSpec spec;
+  spec.name = "proxy";
+  spec.program = setup_.program;
+  spec.args = {"--settings", setup_.settings_file, "--owner", std::to_string(owner_)};
+  spec.environment = child_environment({}, {}, tree_mark);  // it parses strangers' bytes: it gets nothing
+  spec.pass_fds = {setup_.listener, for_proxy_.get()};
+  spec.capture_output = false;
+  return spec;
+}
+
+void ProxyService::on_gone() {
+  if (control_) control_->close();
+  if (owner_ == 0) return;
+  std::size_t lost = ledger_.settle(owner_);
+  if (lost > 0)
+    spdlog::warn("proxy: {} requests in flight were lost with it; they are reported as failed", lost);
+  owner_ = 0;
+}
+
+void ProxyService::set_state(const WorkerState& state) {
+  state_ = state;
+  if (control_) control_->send(state_);
+}
+
+}  // namespace cppworker

@@ -1,0 +1,47 @@
+// The proxy as a supervised service: launched on the listening socket that the supervisor owns, told the
+// worker's state, restarted when it dies. Clients wait in the socket's backlog meanwhile.
+//
+// Threads: the supervisor's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "metrics/ledger.hpp"
+#include "supervisor/control_socket.hpp"
+#include "supervisor/service.hpp"
+
+namespace cppworker {
+
+struct ProxyServiceSetup {
+  std::string program;        // path of cppworker-proxy
+  std::string settings_file;  // path of what it reads (common/proxy_settings.hpp)
+  int listener = -1;          // the public port's socket
+  std::function<void(ProxyNotice)> on_notice;
+  std::function<void()> on_change;
+};
+
+class ProxyService {
+ public:
+  ProxyService(asio::io_context& io, ProcessRunner& processes, Ledger& ledger, ProxyServiceSetup setup);
+
+  Service& service() { return service_; }
+  // Sent to the running proxy, and to each later one when it starts.
+  void set_state(const WorkerState& state);
+
+ private:
+  Result<ProcessSpec> make_spec(const std::string& tree_mark);
+  void on_gone();
+
+  asio::io_context& io_;
+  Ledger& ledger_;
+  ProxyServiceSetup setup_;
+  WorkerState state_;
+  std::shared_ptr<ControlSocket> control_;
+  UniqueFd for_proxy_;
+  std::uint64_t owner_ = 0;  // of the running proxy's entries in the ledger
+  Service service_;
+};
+
+}  // namespace cppworker

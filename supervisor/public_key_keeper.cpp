@@ -1,0 +1,108 @@
+#include "supervisor/public_key_keeper.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "common/logging.hpp"
+#include "common/text.hpp"
+
+namespace cppworker {
+namespace {
+
+// An 8192-bit key's PEM has 1.5 kB.
+constexpr std::size_t kLargestKey = 16 * 1024;
+
+// Whether a key can be used is for the proxy's verifier to say; this keeps error pages from being stored.
+bool looks_like_key(std::string_view pem) {
+  return pem.find("-----BEGIN PUBLIC KEY-----") != std::string_view::npos && pem.size() <= kLargestKey;
+}
+
+Awaitable<Result<std::string>> read_key_file(std::string path) {
+  errno = 0;
+  auto content = read_file(path, kLargestKey + 1);
+  if (!content) co_return fail("cannot read the public key " + path + ": " + std::strerror(errno));
+  co_return Result<std::string>(std::move(*content));
+}
+
+}  // namespace
+
+PublicKeyKeeper::Fetch fetch_from_file(std::string path) {
+  return [path = std::move(path)] { return read_key_file(path); };
+}
+
+PublicKeyKeeper::PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string file,
+                                 std::function<void()> on_change)
+    : fetch_(std::move(fetch)), file_(std::move(file)), on_change_(std::move(on_change)), wake_(executor) {
+  auto kept = read_file(file_, kLargestKey + 1);
+  if (kept && looks_like_key(*kept)) newest_ = *kept;
+}
+
+std::vector<std::string> PublicKeyKeeper::keys() const {
+  std::vector<std::string> keys;
+  if (!newest_.empty()) keys.push_back(newest_);
+  if (!previous_.empty() && std::chrono::steady_clock::now() < previous_until_) keys.push_back(previous_);
+  return keys;
+}
+
+void PublicKeyKeeper::refetch() {
+  wanted_ = true;
+  wake_.cancel();
+}
+
+void PublicKeyKeeper::take(std::string pem) {
+  last_error_.clear();
+  if (pem == newest_) return;
+  if (!newest_.empty()) {
+    previous_ = newest_;
+    previous_until_ = std::chrono::steady_clock::now() + kOverlap;
+    spdlog::warn("The autoscaler has a new public key; the old one stays valid for {} minutes",
+                 kOverlap.count());
+  }
+  newest_ = std::move(pem);
+  if (!write_file_atomically(file_, newest_, 0644))
+    spdlog::warn("Cannot keep the public key in {}: {}; it is fetched again at the next start", file_,
+                 std::strerror(errno));
+  on_change_();
+}
+
+Awaitable<> PublicKeyKeeper::run() {
+  std::chrono::seconds retry = kFirstRetry;
+  while (true) {
+    wanted_ = false;
+    Result<std::string> fetched = co_await fetch_();
+    if (fetched && !looks_like_key(*fetched))
+      fetched = fail("cannot use the public key: the answer isn't a PEM public key");
+    std::chrono::steady_clock::duration pause;
+    if (fetched) {
+      take(std::move(*fetched));
+      retry = kFirstRetry;
+      pause = kShortestRefetch;
+    } else {
+      if (last_error_ != fetched.error().message) spdlog::warn("Public key: {}", fetched.error().message);
+      last_error_ = fetched.error().message;
+      wanted_ = true;
+      pause = retry;
+      retry = std::min(retry * 2, kLongestRetry);
+    }
+    wake_.expires_after(pause);
+    while (true) {
+      auto [error] = co_await wake_.async_wait(kTuple);
+      if (!error) break;  // the pause is over; an earlier wake-up only sets wanted_
+    }
+    if (!previous_.empty() && keys().size() == 1) {
+      previous_.clear();
+      on_change_();
+    }
+    while (!wanted_) {
+      wake_.expires_after(kOverlap);
+      co_await wake_.async_wait(kTuple);
+      if (!previous_.empty() && keys().size() == 1) {
+        previous_.clear();
+        on_change_();
+      }
+    }
+  }
+}
+
+}  // namespace cppworker

@@ -1,0 +1,57 @@
+// The autoscaler's public key: fetched with retries, kept on disk for the next start, fetched again when
+// signatures begin to fail. The key before the newest stays valid for an overlap.
+//
+// Threads: the supervisor's loop.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/async.hpp"
+#include "common/result.hpp"
+
+namespace cppworker {
+
+class PublicKeyKeeper {
+ public:
+  // Between two tries, doubled up to the most. It never gives up: without the key nobody can be served.
+  static constexpr std::chrono::seconds kFirstRetry{1}, kLongestRetry{60};
+  // Failing signatures may be a stranger's: he can't make us ask more often than this.
+  static constexpr std::chrono::seconds kShortestRefetch{60};
+  // Clients hold routes that were signed with the old key for as long as they wait for a turn.
+  static constexpr std::chrono::minutes kOverlap{10};
+
+  using Fetch = std::function<Awaitable<Result<std::string>>()>;
+
+  // `file`: where the key is kept. `on_change` is called when keys() has changed.
+  PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string file,
+                  std::function<void()> on_change);
+
+  // Fetches, retries, and then waits for refetch(). Ends with the io_context.
+  Awaitable<> run();
+
+  // Asks for a fetch: now, or as soon as kShortestRefetch allows.
+  void refetch();
+
+  // PEM, newest first.
+  std::vector<std::string> keys() const;
+  const std::string& last_error() const { return last_error_; }
+
+ private:
+  void take(std::string pem);
+
+  Fetch fetch_;
+  std::string file_;
+  std::function<void()> on_change_;
+  asio::steady_timer wake_;
+  bool wanted_ = true;
+  std::string newest_, previous_, last_error_;
+  std::chrono::steady_clock::time_point previous_until_{};
+};
+
+// A fetch that reads a PEM file.
+PublicKeyKeeper::Fetch fetch_from_file(std::string path);
+
+}  // namespace cppworker

@@ -1,0 +1,150 @@
+#include "supervisor/service.hpp"
+
+#include <csignal>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+
+#include "common/logging.hpp"
+#include "supervisor/environment.hpp"
+
+namespace cppworker {
+namespace {
+
+// One attempt at ending what a dead leader left. SIGKILL works at once except on a process that the kernel
+// holds in a driver; those are named, and the state machine tries again.
+constexpr std::chrono::seconds kSweepLimit{5};
+
+}  // namespace
+
+Service::Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
+                 int stop_signal, ServiceHooks hooks)
+    : io_(io),
+      processes_(processes),
+      name_(std::move(name)),
+      policy_(policy),
+      stop_signal_(stop_signal),
+      hooks_(std::move(hooks)),
+      deadline_(io) {}
+
+void Service::post(ServiceEventKind kind) {
+  asio::post(io_, [this, kind] { process({kind}); });
+}
+
+void Service::process(ServiceEvent event) {
+  event.jitter = std::uniform_real_distribution<double>(-1, 1)(random_);
+  ServicePhase before = state_.phase;
+  ServiceStep next = step(state_, event, std::chrono::steady_clock::now(), policy_);
+  FailureCause cause_before = state_.cause;
+  state_ = next.state;
+  if (state_.cause != cause_before && state_.cause != FailureCause::kNone) note_failure();
+  if (state_.phase != before)
+    spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
+  for (const ServiceAction& action : next.actions) perform(action);
+  if (state_.phase != before && hooks_.on_change) hooks_.on_change();
+}
+
+void Service::note_failure() {
+  failures_[std::string(name_of(state_.cause))]++;
+  last_error_ = "the " + name_ + " failed: " + std::string(name_of(state_.cause));
+  if (state_.cause == FailureCause::kExited && exited_) last_error_ += ": " + last_exit_.text();
+  if (!reason_.empty()) last_error_ += ": " + reason_;
+  reason_.clear();
+  spdlog::warn("{}", last_error_);
+}
+
+void Service::perform(const ServiceAction& action) {
+  switch (action.kind) {
+    case ServiceActionKind::kSpawn:
+      return spawn();
+    case ServiceActionKind::kSendStop:
+      if (child_) child_->signal_leader(stop_signal_);
+      return;
+    case ServiceActionKind::kSendKill:
+      if (child_) {
+        child_->signal_group(SIGKILL);
+        child_->signal_leader(SIGKILL);
+      }
+      return;
+    case ServiceActionKind::kSweepTree:
+      // Contained: a failed look at /proc is a sweep that found survivors, and is tried again.
+      asio::co_spawn(io_, sweep(), [this](std::exception_ptr error) {
+        if (error) process({ServiceEventKind::kTreeSurvives});
+      });
+      return;
+    case ServiceActionKind::kAnnounceReady:
+      last_error_.clear();
+      if (hooks_.on_ready) hooks_.on_ready();
+      return;
+    case ServiceActionKind::kAnnounceNotReady:
+      if (hooks_.on_not_ready) hooks_.on_not_ready();
+      return;
+    case ServiceActionKind::kStartMeasuring:
+      if (hooks_.start_measuring) hooks_.start_measuring();
+      return;
+    case ServiceActionKind::kArmDeadline:
+      return arm(action);
+    case ServiceActionKind::kDisarmDeadline:
+      deadline_.cancel();
+      return;
+    case ServiceActionKind::kSettleBooks:
+      if (hooks_.on_gone) hooks_.on_gone(state_.launches);
+      return;
+    case ServiceActionKind::kReportSurvivors:
+      // A leader that is stuck in the kernel is reported before there was any sweep.
+      if (auto leader = look_at_process(leader_); leader && !exited_) survivors_ = {*leader};
+      for (const ProcessInfo& survivor : survivors_)
+        spdlog::error("{}: cannot end process {}: it withstands SIGKILL; no new launch before it is gone",
+                      name_, printable(survivor.text()));
+      return;
+  }
+}
+
+void Service::spawn() {
+  tree_mark_ = make_tree_mark();
+  exited_ = false;
+  Result<ProcessSpec> spec = hooks_.make_spec(tree_mark_);
+  Result<std::unique_ptr<ChildProcess>> child = fail("");
+  if (spec) {
+    ProcessCallbacks callbacks;
+    callbacks.on_output = hooks_.on_output;
+    callbacks.on_exit = [this](ExitStatus status) {
+      last_exit_ = status;
+      exited_ = true;
+      spdlog::info("{}: process {} ended: {}", name_, leader_, status.text());
+      process({ServiceEventKind::kExited});
+    };
+    child = processes_.spawn(std::move(*spec), std::move(callbacks));
+  } else {
+    child = spec.error();
+  }
+  if (!child) {
+    reason_ = child.error().message;
+    return post(ServiceEventKind::kSpawnFailed);
+  }
+  child_ = std::move(*child);
+  leader_ = child_->pid();
+  spdlog::info("{}: launched as process {}", name_, leader_);
+  if (hooks_.on_launched) hooks_.on_launched();
+  post(ServiceEventKind::kSpawned);
+}
+
+void Service::arm(const ServiceAction& action) {
+  deadline_.expires_after(action.after);
+  deadline_.async_wait([this, generation = action.generation](boost::system::error_code error) {
+    if (!error) process({ServiceEventKind::kDeadline, generation});
+  });
+}
+
+Awaitable<> Service::sweep() {
+  ProcessTree tree;
+  tree.mark = tree_mark_;
+  tree.leader = leader_;
+  if (hooks_.starts_processes) tree.is_managed = [this](pid_t pid) { return processes_.owns(pid); };
+  survivors_ = co_await sweep_tree(tree, kSweepLimit);
+  if (survivors_.empty()) child_.reset();
+  process({survivors_.empty() ? ServiceEventKind::kTreeEmpty : ServiceEventKind::kTreeSurvives});
+}
+
+}  // namespace cppworker

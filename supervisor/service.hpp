@@ -1,0 +1,83 @@
+// One supervised process: runs the state machine of service_state.hpp and performs its actions on a real
+// process.
+//
+// What is particular to the model or the proxy comes through ServiceHooks. Threads: the supervisor's loop.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "supervisor/process_runner.hpp"
+#include "supervisor/process_tree.hpp"
+#include "supervisor/service_state.hpp"
+
+namespace cppworker {
+
+struct ServiceHooks {
+  // What to launch, anew for each launch; its environment carries `tree_mark`.
+  std::function<Result<ProcessSpec>(const std::string& tree_mark)> make_spec;
+  std::function<void(OutputStream, std::string_view bytes)>
+      on_output;                                      // as they come, with no regard to lines
+  std::function<void()> on_launched;                  // a new process runs
+  std::function<void()> on_ready, on_not_ready;       // requests may / may no longer be let in
+  std::function<void()> start_measuring;              // answer with post(kMeasured / kMeasureFailed)
+  std::function<void(std::uint64_t launch)> on_gone;  // that launch's process is dead: settle its books
+  std::function<void()> on_change;                    // the phase changed
+  // It starts processes of its own, which may flee with an emptied environment: what we adopted and don't
+  // manage is taken for its.
+  bool starts_processes = false;
+};
+
+class Service {
+ public:
+  Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
+          int stop_signal, ServiceHooks hooks);
+
+  // Takes an event; its consequences follow from the loop, never from within this call.
+  void post(ServiceEventKind kind);
+
+  const std::string& name() const { return name_; }
+  const ServiceState& state() const { return state_; }
+  pid_t pid() const { return child_ ? child_->pid() : -1; }
+  const std::string& tree_mark() const { return tree_mark_; }
+  // Launches after failures, by cause.
+  const std::map<std::string, std::uint64_t>& failures() const { return failures_; }
+  // "the model ended: signal 9 (SIGKILL)"; empty while well. Cleared when ready.
+  const std::string& last_error() const { return last_error_; }
+  // Why the next post() comes, for messages: "health: no answer …".
+  void set_reason(std::string reason) { reason_ = std::move(reason); }
+
+ private:
+  void process(ServiceEvent event);
+  void perform(const ServiceAction& action);
+  void spawn();
+  void arm(const ServiceAction& action);
+  Awaitable<> sweep();
+  void note_failure();
+
+  asio::io_context& io_;
+  ProcessRunner& processes_;
+  const std::string name_;
+  const ServicePolicy policy_;
+  const int stop_signal_;
+  ServiceHooks hooks_;
+
+  ServiceState state_;
+  std::unique_ptr<ChildProcess> child_;
+  pid_t leader_ = -1;
+  ExitStatus last_exit_;
+  bool exited_ = false;
+  std::string tree_mark_, last_error_, reason_;
+  std::vector<ProcessInfo> survivors_;
+  std::map<std::string, std::uint64_t> failures_;
+  asio::steady_timer deadline_;
+  std::mt19937 random_{std::random_device{}()};
+};
+
+}  // namespace cppworker

@@ -1,0 +1,344 @@
+#include "supervisor/service_state.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cppworker {
+namespace {
+
+using Phase = ServicePhase;
+using Kind = ServiceEventKind;
+using Act = ServiceActionKind;
+
+// One step in the making: the entries of the table are its functions, named after the state that they enter.
+class Stepper {
+ public:
+  Stepper(const ServiceState& state, TimePoint now, double jitter, const ServicePolicy& policy)
+      : now_(now), jitter_(jitter), policy_(policy) {
+    made_.state = state;
+  }
+
+  ServiceState& state() { return made_.state; }
+  ServiceStep take() { return std::move(made_); }
+  void add(Act kind) { made_.actions.push_back({kind, {}, 0}); }
+
+  void arm(std::chrono::milliseconds after) {
+    made_.actions.push_back({Act::kArmDeadline, after, ++state().generation});
+  }
+
+  void disarm() {
+    // The generation moves on too: a deadline that has expired already may be waiting in the runner's queue.
+    ++state().generation;
+    add(Act::kDisarmDeadline);
+  }
+
+  void enter_starting() {
+    state().phase = Phase::kStarting;
+    state().asked_to_stop = false;
+    state().was_ready = false;
+    state().cause = FailureCause::kNone;
+    state().launched_at = now_;
+    ++state().launches;
+    arm(policy_.start_deadline);
+    add(Act::kSpawn);
+  }
+
+  void enter_measuring() {
+    state().phase = Phase::kMeasuring;
+    arm(policy_.measure_deadline);
+    add(Act::kStartMeasuring);
+  }
+
+  void enter_ready() {
+    state().phase = Phase::kReady;
+    state().was_ready = true;
+    state().ready_at = now_;
+    disarm();
+    add(Act::kAnnounceReady);
+  }
+
+  void enter_stopping(FailureCause cause) {
+    leave_ready();
+    state().phase = Phase::kStopping;
+    state().cause = cause;
+    arm(policy_.stop_timeout);
+    add(Act::kSendStop);
+  }
+
+  void enter_killing() {
+    state().phase = Phase::kKilling;
+    arm(policy_.kill_timeout);
+    add(Act::kSendKill);
+  }
+
+  // SIGKILL can't be refused, only delayed: by a driver call that doesn't return. Nothing may be launched
+  // while the process holds the GPU, so it is reported, and tried again for as long as it takes.
+  void stay_in_killing() {
+    add(Act::kReportSurvivors);
+    arm(policy_.kill_timeout);
+    add(Act::kSendKill);
+  }
+
+  void enter_sweeping() {
+    leave_ready();
+    if (!state().asked_to_stop && state().cause == FailureCause::kNone) state().cause = FailureCause::kExited;
+    state().phase = Phase::kSweeping;
+    disarm();
+    add(Act::kSettleBooks);
+    add(Act::kSweepTree);
+  }
+
+  void stay_in_sweeping() {
+    add(Act::kReportSurvivors);
+    arm(policy_.sweep_retry);
+  }
+
+  // The run is over and nothing of it is left.
+  void retry() {
+    const bool failed = state().cause != FailureCause::kNone;
+    if (failed) count_failure();
+    if (!state().wanted_up) {
+      state().phase = Phase::kDown;
+      disarm();
+    } else if (failed) {
+      state().phase = Phase::kBackoff;
+      arm(backoff_delay(state().was_ready ? state().failures_after_ready : state().failures_before_ready,
+                        jitter_, policy_));
+    } else {
+      enter_starting();
+    }
+  }
+
+  void spawn_failed() {
+    if (!state().asked_to_stop) state().cause = FailureCause::kSpawnFailed;
+    retry();
+  }
+
+ private:
+  void leave_ready() {
+    if (state().phase != Phase::kReady) return;
+    add(Act::kAnnounceNotReady);
+    if (now_ - state().ready_at < policy_.reset_after) return;
+    state().failures_before_ready = 0;
+    state().failures_after_ready = 0;
+  }
+
+  void count_failure() {
+    ++(state().was_ready ? state().failures_after_ready : state().failures_before_ready);
+  }
+
+  const TimePoint now_;
+  const double jitter_;
+  const ServicePolicy& policy_;
+  ServiceStep made_;
+};
+
+bool has_live_process(Phase phase) {
+  return phase == Phase::kStarting || phase == Phase::kMeasuring || phase == Phase::kReady;
+}
+
+bool is_ending(Phase phase) {
+  return phase == Phase::kStopping || phase == Phase::kKilling;
+}
+
+void on_deadline(Stepper& next) {
+  switch (next.state().phase) {
+    case Phase::kStarting:
+      return next.enter_stopping(FailureCause::kStartDeadline);
+    case Phase::kMeasuring:
+      return next.enter_stopping(FailureCause::kMeasureFailed);
+    case Phase::kStopping:
+      return next.enter_killing();
+    case Phase::kKilling:
+      return next.stay_in_killing();
+    case Phase::kSweeping:
+      return next.add(Act::kSweepTree);
+    case Phase::kBackoff:
+      return next.enter_starting();
+    case Phase::kDown:
+    case Phase::kReady:
+      return;
+  }
+}
+
+void on_want_down(Stepper& next) {
+  const Phase phase = next.state().phase;
+  next.state().wanted_up = false;
+  if (has_live_process(phase)) {
+    next.state().asked_to_stop = true;
+    next.enter_stopping(FailureCause::kNone);
+  } else if (phase == Phase::kBackoff) {
+    next.state().phase = Phase::kDown;
+    next.disarm();
+  }
+}
+
+}  // namespace
+
+ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint now,
+                 const ServicePolicy& policy) {
+  Stepper next(state, now, event.jitter, policy);
+  const Phase phase = state.phase;
+  switch (event.kind) {
+    case Kind::kWantUp:
+      next.state().wanted_up = true;
+      if (phase == Phase::kDown) next.enter_starting();
+      break;
+    case Kind::kWantDown:
+      on_want_down(next);
+      break;
+    case Kind::kHurry:
+      if (phase == Phase::kStopping) next.enter_killing();
+      break;
+    case Kind::kSpawned:
+      break;
+    case Kind::kSpawnFailed:
+      if (phase == Phase::kStarting || is_ending(phase)) next.spawn_failed();
+      break;
+    case Kind::kSeenReady:
+      if (phase != Phase::kStarting) break;
+      policy.measures ? next.enter_measuring() : next.enter_ready();
+      break;
+    case Kind::kMeasured:
+      if (phase == Phase::kMeasuring) next.enter_ready();
+      break;
+    case Kind::kMeasureFailed:
+      if (phase == Phase::kMeasuring) next.enter_stopping(FailureCause::kMeasureFailed);
+      break;
+    case Kind::kUnhealthy:
+      if (phase == Phase::kReady) next.enter_stopping(FailureCause::kUnhealthy);
+      break;
+    case Kind::kFatalLog:
+      if (has_live_process(phase)) next.enter_stopping(FailureCause::kFatalLog);
+      break;
+    case Kind::kExited:
+      if (has_live_process(phase) || is_ending(phase)) next.enter_sweeping();
+      break;
+    case Kind::kTreeEmpty:
+      if (phase == Phase::kSweeping) next.retry();
+      break;
+    case Kind::kTreeSurvives:
+      if (phase == Phase::kSweeping) next.stay_in_sweeping();
+      break;
+    case Kind::kDeadline:
+      if (event.generation == state.generation) on_deadline(next);
+      break;
+  }
+  return next.take();
+}
+
+std::chrono::milliseconds backoff_delay(int failures, double jitter, const ServicePolicy& policy) {
+  // Doubling is capped in the exponent too: 2^1000 is no number of milliseconds.
+  constexpr int kMostDoublings = 30;
+  const double doubled = static_cast<double>(policy.backoff_first.count()) *
+                         std::exp2(std::clamp(failures - 1, 0, kMostDoublings));
+  const double capped = std::min(doubled, static_cast<double>(policy.backoff_most.count()));
+  const double varied = capped * (1 + policy.backoff_jitter * std::clamp(jitter, -1.0, 1.0));
+  return std::chrono::milliseconds(std::llround(varied));
+}
+
+std::string_view name_of(ServicePhase phase) {
+  switch (phase) {
+    case Phase::kDown:
+      return "down";
+    case Phase::kStarting:
+      return "starting";
+    case Phase::kMeasuring:
+      return "measuring";
+    case Phase::kReady:
+      return "ready";
+    case Phase::kStopping:
+      return "stopping";
+    case Phase::kKilling:
+      return "killing";
+    case Phase::kSweeping:
+      return "sweeping";
+    case Phase::kBackoff:
+      return "backoff";
+  }
+  return "?";
+}
+
+std::string_view name_of(ServiceEventKind kind) {
+  switch (kind) {
+    case Kind::kWantUp:
+      return "want_up";
+    case Kind::kWantDown:
+      return "want_down";
+    case Kind::kHurry:
+      return "hurry";
+    case Kind::kSpawned:
+      return "spawned";
+    case Kind::kSpawnFailed:
+      return "spawn_failed";
+    case Kind::kSeenReady:
+      return "seen_ready";
+    case Kind::kMeasured:
+      return "measured";
+    case Kind::kMeasureFailed:
+      return "measure_failed";
+    case Kind::kUnhealthy:
+      return "unhealthy";
+    case Kind::kFatalLog:
+      return "fatal_log";
+    case Kind::kExited:
+      return "exited";
+    case Kind::kTreeEmpty:
+      return "tree_empty";
+    case Kind::kTreeSurvives:
+      return "tree_survives";
+    case Kind::kDeadline:
+      return "deadline";
+  }
+  return "?";
+}
+
+std::string_view name_of(ServiceActionKind kind) {
+  switch (kind) {
+    case Act::kSpawn:
+      return "spawn";
+    case Act::kSendStop:
+      return "stop";
+    case Act::kSendKill:
+      return "kill";
+    case Act::kSweepTree:
+      return "sweep";
+    case Act::kAnnounceReady:
+      return "announce_ready";
+    case Act::kAnnounceNotReady:
+      return "announce_not_ready";
+    case Act::kStartMeasuring:
+      return "measure";
+    case Act::kArmDeadline:
+      return "arm";
+    case Act::kDisarmDeadline:
+      return "disarm";
+    case Act::kSettleBooks:
+      return "settle";
+    case Act::kReportSurvivors:
+      return "report";
+  }
+  return "?";
+}
+
+std::string_view name_of(FailureCause cause) {
+  switch (cause) {
+    case FailureCause::kNone:
+      return "none";
+    case FailureCause::kSpawnFailed:
+      return "it could not be started";
+    case FailureCause::kStartDeadline:
+      return "it was not ready in time";
+    case FailureCause::kMeasureFailed:
+      return "the benchmark failed";
+    case FailureCause::kUnhealthy:
+      return "it stopped answering health probes";
+    case FailureCause::kFatalLog:
+      return "its log says that it can't go on";
+    case FailureCause::kExited:
+      return "the process ended";
+  }
+  return "?";
+}
+
+}  // namespace cppworker

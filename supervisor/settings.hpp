@@ -1,0 +1,59 @@
+// All that `cppworker run` can be told, in layers: defaults, the configuration file, the environment
+// (protocol section 6), flags. Nothing else reads the environment.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/proxy_settings.hpp"
+#include "common/result.hpp"
+#include "common/url.hpp"
+
+namespace cppworker {
+
+struct Settings {
+  std::string backend = "toy";            // the embedded default needs no GPU
+  std::vector<std::string> backend_dirs;  // where backends' folders lie; searched in order
+  std::string run_dir;
+  std::string log_level = "info";
+
+  std::string listen_address = "0.0.0.0";
+  std::uint16_t port = 3000;  // 0: any free one, for tests
+  std::string admin_address = "127.0.0.1";
+  std::uint16_t admin_port = 3002;  // 3001 is the protocol's WORKER_HTTP_PORT
+
+  std::optional<std::int64_t> container_id;  // absent: stand-alone, no reports
+  std::string master_token;                  // secret: in no log, in no child
+  std::vector<Url> report_addresses;
+  std::string public_key;                  // PEM file or URL, for a stand-alone worker
+  std::string public_url;                  // as the autoscaler gives it to clients
+  std::optional<std::string> server_url;   // instead of the backend's own
+  std::optional<std::string> health_path;  // MODEL_HEALTH_ENDPOINT
+  bool benchmark = true;                   // false: max_perf stays 0
+
+  // Requests in flight may end; beyond this they are cut. A rented instance is gone soon after its SIGTERM.
+  int drain_timeout_s = 30;
+
+  ProxySettings proxy;  // the part that the proxy is given; completed when the backend is known
+};
+
+struct Flags {
+  std::optional<std::string> backend, config, run_dir;
+  std::vector<std::string> backend_dirs;
+};
+
+using ReadVariable = std::function<std::optional<std::string>(const char* name)>;
+
+// A bad setting is one line: file and pointer, or the variable's name; what was expected; what helps. `home`
+// is the folder that has launchers/ and etc/.
+Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable, const std::string& home);
+
+// Walks up from the program's own folder to the one that has launchers/ (a source tree), or whose
+// share/cppworker has it (an installation). Empty when there is none.
+std::string find_home(const std::string& program);
+
+}  // namespace cppworker

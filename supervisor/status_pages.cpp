@@ -1,0 +1,132 @@
+#include "supervisor/status_pages.hpp"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "metrics/exposition.hpp"
+#include "metrics/supervisor_families.hpp"
+#include "metrics/system_probe.hpp"
+
+namespace cppworker {
+namespace {
+
+using nlohmann::json;
+
+// What keeps the worker from serving; empty when nothing does.
+std::vector<std::string> obstacles(const WorkerView& view) {
+  std::vector<std::string> found;
+  if (view.phase() != ModelPhase::kReady) found.push_back("model: " + std::string(phase_name(view.phase())));
+  if (view.proxy.service().state().phase != ServicePhase::kReady)
+    found.push_back("proxy: " + std::string(name_of(view.proxy.service().state().phase)));
+  if (view.keys.keys().empty() && !view.settings.proxy.unsecured)
+    found.push_back("public key: " +
+                    (view.keys.last_error().empty() ? "not here yet" : view.keys.last_error()));
+  return found;
+}
+
+AdminAnswer page(bool good, const json& body) {
+  return {good ? 200 : 503, "application/json", body.dump() + "\n"};
+}
+
+json describe(const Service& service) {
+  const ServiceState& state = service.state();
+  return {{"state", name_of(state.phase)},
+          {"pid", service.pid()},
+          {"launches", state.launches},
+          {"failures", service.failures()},
+          {"last_error", service.last_error()}};
+}
+
+json amount(const Amount& amount) {
+  return {{"requests", amount.requests}, {"work", static_cast<double>(amount.work_milli) / 1000}};
+}
+
+AdminAnswer status_page(const WorkerView& view) {
+  LedgerSnapshot books = view.ledger.snapshot();
+  const ModelFigures& figures = view.model.figures();
+  json model = describe(view.model.service());
+  model["progress"] = view.model.progress();
+  model["load_seconds"] = figures.load_seconds;
+  model["loads"] = figures.loads;
+  model["max_perf"] = figures.max_perf;
+  model["max_capacity"] = figures.max_capacity ? json(*figures.max_capacity) : json(nullptr);
+  model["benchmark_error"] = figures.benchmark_error;
+  std::vector<std::string> missing = obstacles(view);
+  json status = {{"version", CPPWORKER_VERSION},
+                 {"backend", view.backend.name},
+                 {"url", view.settings.public_url},
+                 {"ready", missing.empty()},
+                 {"state", phase_name(view.phase())},
+                 {"waiting_for", missing},
+                 {"error", view.error_message()},
+                 {"unsecured", view.settings.proxy.unsecured},
+                 {"model", model},
+                 {"proxy", describe(view.proxy.service())},
+                 {"books",
+                  {{"received", amount(books.totals.received)},
+                   {"served", amount(books.totals.served)},
+                   {"errored", amount(books.totals.errored)},
+                   {"cancelled", amount(books.totals.cancelled)},
+                   {"rejected", amount(books.totals.rejected)},
+                   {"in_flight", amount(books.in_flight_amount)}}},
+                 {"orphans_reaped", view.reaper.reaped()}};
+  return {200, "application/json", status.dump(2) + "\n"};
+}
+
+SupervisorFigures figures_of(const WorkerView& view) {
+  SupervisorFigures figures;
+  figures.version = CPPWORKER_VERSION;
+  figures.backend = view.backend.name;
+  for (ServicePhase phase : kServicePhases) figures.model_states.emplace_back(name_of(phase));
+  figures.model_state = name_of(view.model.service().state().phase);
+  figures.ready = obstacles(view).empty();
+  figures.uptime_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - view.started).count();
+  figures.model_restarts = view.model.service().failures();
+  for (const auto& [cause, count] : view.proxy.service().failures()) figures.proxy_restarts += count;
+  const ModelFigures& model = view.model.figures();
+  figures.max_perf = model.max_perf;
+  if (model.loads > 0) figures.load_seconds = model.load_seconds;
+  if (model.max_capacity) figures.max_capacity = static_cast<std::int64_t>(*model.max_capacity);
+  figures.disk_used_gib = disk_used_gib();
+  auto add = [&](const char* name, pid_t pid) {
+    if (pid <= 0) return;
+    if (auto usage = process_usage(pid)) figures.processes.push_back({name, *usage});
+  };
+  add("supervisor", ::getpid());
+  add("proxy", view.proxy.service().pid());
+  add("model", view.model.service().pid());
+  return figures;
+}
+
+AdminAnswer metrics_page(const WorkerView& view) {
+  Families families = supervisor_families(figures_of(view));
+  Families books = ledger_families(view.ledger.snapshot());
+  families.insert(families.end(), std::make_move_iterator(books.begin()),
+                  std::make_move_iterator(books.end()));
+  return {200, kExpositionContentType, exposition_text(families)};
+}
+
+}  // namespace
+
+AdminPages admin_pages(const WorkerView& view) {
+  return {{"/livez",
+           [] {
+             return page(true, {{"live", true}});
+           }},
+          {"/readyz",
+           [&view] {
+             auto missing = obstacles(view);
+             return page(missing.empty(), {{"ready", missing.empty()}, {"waiting_for", missing}});
+           }},
+          {"/startupz",
+           [&view] {
+             bool started = view.model.figures().loads > 0;
+             return page(started, {{"started", started}, {"progress", view.model.progress()}});
+           }},
+          {"/status", [&view] { return status_page(view); }},
+          {"/metrics", [&view] { return metrics_page(view); }}};
+}
+
+}  // namespace cppworker

@@ -1,0 +1,174 @@
+// The processes that the tests supervise: `child_program MODE [ARGUMENT]`. Each prints "up" when it is what
+// its mode says, so that a test waits for that instead of guessing.
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace {
+
+[[noreturn]] void sleep_for_ever() {
+  while (true) ::pause();
+}
+
+void say(const std::string& line) {
+  const std::string text = line + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+}
+
+// Descriptors, signals, group, folder, environment: what a child was given.
+int describe() {
+  std::vector<int> fds;
+  DIR* folder = ::opendir("/proc/self/fd");
+  while (const dirent* entry = ::readdir(folder))
+    if (entry->d_name[0] != '.' && ::atoi(entry->d_name) != ::dirfd(folder))
+      fds.push_back(::atoi(entry->d_name));
+  ::closedir(folder);
+  std::sort(fds.begin(), fds.end());
+  for (const int fd : fds) {
+    char target[256];
+    const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target, sizeof target);
+    const std::string where(target, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    say("fd " + std::to_string(fd) + " " + where.substr(0, where.find(':')));
+  }
+  int ignored = 0;
+  for (int number = 1; number < 32; ++number) {
+    struct sigaction action;
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_DFL) ++ignored;
+  }
+  sigset_t mask;
+  ::sigprocmask(SIG_BLOCK, nullptr, &mask);
+  say("not default " + std::to_string(ignored));
+  say(std::string("mask ") + (::sigisemptyset(&mask) ? "empty" : "not empty"));
+  int death_signal = 0;
+  ::prctl(PR_GET_PDEATHSIG, &death_signal);
+  say("death signal " + std::to_string(death_signal));
+  say(std::string("leader ") + (::getpgrp() == ::getpid() ? "yes" : "no"));
+  char* here = ::getcwd(nullptr, 0);
+  say("folder " + std::string(here));
+  ::free(here);
+  for (char** entry = environ; *entry != nullptr; ++entry) say("env " + std::string(*entry));
+  return 0;
+}
+
+// Forks; the child goes on in `task` (which doesn't return), the parent returns its pid.
+template <class Task>
+pid_t forked(Task task) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    task();
+    ::_exit(0);
+  }
+  return pid;
+}
+
+void up(pid_t pid = ::getpid()) {
+  say("up " + std::to_string(pid));
+}
+
+[[noreturn]] void say_up_and_sleep() {
+  up();
+  sleep_for_ever();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  const std::string argument = argc > 2 ? argv[2] : "";
+  if (mode == "describe") return describe();
+  if (mode == "exit") return ::atoi(argument.c_str());
+  if (mode == "signal") {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+    ::raise(::atoi(argument.c_str()));
+    return 0;
+  }
+  if (mode == "sleep") say_up_and_sleep();
+  if (mode == "ignore_term") {
+    ::signal(SIGTERM, SIG_IGN);
+    say_up_and_sleep();
+  }
+  if (mode == "print") {  // so many lines, on both streams
+    for (int i = 0; i < ::atoi(argument.c_str()); ++i) {
+      ::printf("line %d\n", i);
+      if (i % 100 == 0) ::fprintf(stderr, "error %d\n", i);
+    }
+    return 0;
+  }
+  // The leader ends at once with code 7; its child sleeps on, in the same group, with both pipes open.
+  if (mode == "leave_grandchild") {
+    ::signal(SIGTERM, SIG_IGN);
+    const pid_t pid = forked([] { sleep_for_ever(); });
+    up(pid);
+    return 7;
+  }
+  // Like it, and the one that is left prints once more when it gets SIGUSR1.
+  if (mode == "leave_printer") {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGUSR1);
+    ::sigprocmask(SIG_BLOCK, &set, nullptr);
+    const pid_t pid = forked([&] {
+      int got = 0;
+      ::sigwait(&set, &got);
+      say("last words");
+      sleep_for_ever();
+    });
+    up(pid);
+    return 0;
+  }
+  // A child in a session of its own; the leader stays.
+  if (mode == "setsid") {
+    forked([] {
+      ::setsid();
+      say_up_and_sleep();
+    });
+    sleep_for_ever();
+  }
+  // A grandchild in a session of its own whose parent is gone; with "bare" it has an empty environment as
+  // well.
+  if (mode == "double_fork") {
+    const std::string self = argv[0];
+    const pid_t middle = forked([&] {
+      ::setsid();
+      forked([&] {
+        if (argument != "bare") say_up_and_sleep();
+        char* const arguments[] = {const_cast<char*>(self.c_str()), const_cast<char*>("sleep"), nullptr};
+        char* const nothing[] = {nullptr};
+        ::execve("/proc/self/exe", arguments, nothing);
+      });
+    });
+    (void)middle;
+    sleep_for_ever();
+  }
+  // So many children, each in a group of its own, which fork once more.
+  if (mode == "bomb") {
+    for (int i = 0; i < ::atoi(argument.c_str()); ++i)
+      forked([] {
+        ::setpgid(0, 0);
+        forked([] { sleep_for_ever(); });
+        sleep_for_ever();
+      });
+    say_up_and_sleep();
+  }
+  // Orphans that end at once: their zombies go to whoever adopts them. Stays itself.
+  if (mode == "make_orphans") {
+    for (int i = 0; i < ::atoi(argument.c_str()); ++i) {
+      const pid_t middle = forked([] { forked([] { ::_exit(3); }); });
+      (void)middle;
+    }
+    while (true) ::pause();
+  }
+  ::fprintf(stderr, "unknown mode\n");
+  return 64;
+}

@@ -1,0 +1,65 @@
+#include "supervisor/environment.hpp"
+
+#include <gmock/gmock.h>
+#include <stdlib.h>
+
+namespace cppworker {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+
+TEST(ChildEnvironment, KeepsWhatItInheritsAndAddsTheMark) {
+  EXPECT_THAT(child_environment({"PATH=/bin", "HF_TOKEN=x", "EMPTY=", "A=b=c"}, {}, "m"),
+              ElementsAre("PATH=/bin", "HF_TOKEN=x", "EMPTY=", "A=b=c", "CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, LeavesSecretsOut) {
+  EXPECT_THAT(
+      child_environment({"MASTER_TOKEN=s", "mtoken=s", "CONTAINER_API_KEY=s", "VAST_API_KEY=s"}, {}, "m"),
+      ElementsAre("CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, KeepsNamesThatOnlyResembleSecrets) {
+  EXPECT_THAT(child_environment({"MASTER_TOKENS=1"}, {}, "m"), Contains("MASTER_TOKENS=1"));
+}
+
+TEST(ChildEnvironment, LeavesTheServiceManagersDescriptorsOut) {
+  EXPECT_THAT(child_environment({"NOTIFY_SOCKET=/run/x", "LISTEN_FDS=2"}, {}, "m"),
+              ElementsAre("CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, AdditionsReplaceWhatIsInherited) {
+  EXPECT_THAT(child_environment({"PORT=80", "HOME=/"}, {{"PORT", "5001"}}, "m"),
+              ElementsAre("HOME=/", "PORT=5001", "CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, LastOfEqualAdditionsCounts) {
+  EXPECT_THAT(child_environment({}, {{"A", "1"}, {"A", "2"}}, "m"), ElementsAre("A=2", "CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, HasOneMarkHoweverItIsNested) {
+  EXPECT_THAT(child_environment({"CPPWORKER_TREE=outer"}, {{"CPPWORKER_TREE", "forged"}}, "inner"),
+              ElementsAre("CPPWORKER_TREE=inner"));
+}
+
+TEST(ChildEnvironment, SkipsEntriesWithoutName) {
+  EXPECT_THAT(child_environment({"=x", "NOVALUE", ""}, {}, "m"), ElementsAre("CPPWORKER_TREE=m"));
+}
+
+TEST(ChildEnvironment, OwnOneIsReadWhenAsked) {
+  ::setenv("CPPWORKER_TEST_VARIABLE", "seen", 1);
+  EXPECT_THAT(own_environment(), Contains("CPPWORKER_TEST_VARIABLE=seen"));
+  ::unsetenv("CPPWORKER_TEST_VARIABLE");
+  EXPECT_THAT(own_environment(), testing::Not(Contains("CPPWORKER_TEST_VARIABLE=seen")));
+}
+
+TEST(TreeMark, IsLongAndNeverTheSame) {
+  const std::string one = make_tree_mark();
+  EXPECT_EQ(one.size(), 32u);
+  EXPECT_EQ(one.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_NE(one, make_tree_mark());
+}
+
+}  // namespace
+}  // namespace cppworker

@@ -1,0 +1,83 @@
+// A ProcessRunner without processes: remembers what it was asked, and lets the test play the child.
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "supervisor/process_runner.hpp"
+
+namespace cppworker {
+
+class FakeProcessRunner : public ProcessRunner {
+ public:
+  struct Launch {
+    ProcessSpec spec;
+    ProcessCallbacks callbacks;
+    pid_t pid = 0;
+    bool running = true;
+    bool destroyed = false;
+    std::vector<int> leader_signals, group_signals;
+  };
+
+  // The next spawns fail with this, until it is reset.
+  std::optional<std::string> spawn_error;
+
+  Result<std::unique_ptr<ChildProcess>> spawn(ProcessSpec spec, ProcessCallbacks callbacks) override {
+    if (spawn_error) return fail(*spawn_error);
+    launches_.push_back(std::make_shared<Launch>());
+    Launch& launch = *launches_.back();
+    launch.spec = std::move(spec);
+    launch.callbacks = std::move(callbacks);
+    launch.pid = next_pid_++;
+    return std::unique_ptr<ChildProcess>(std::make_unique<Child>(launches_.back()));
+  }
+
+  bool owns(pid_t pid) const override {
+    for (const auto& launch : launches_)
+      if (launch->pid == pid && launch->running) return true;
+    return false;
+  }
+
+  std::size_t launches() const { return launches_.size(); }
+  Launch& launch(std::size_t number) { return *launches_.at(number); }
+  Launch& last() { return *launches_.back(); }
+
+  // The last child prints, or ends.
+  void print(std::string_view bytes, OutputStream stream = OutputStream::kStdout) {
+    const auto launch = launches_.back();
+    if (!launch->destroyed && launch->callbacks.on_output) launch->callbacks.on_output(stream, bytes);
+  }
+  void exit(ExitStatus status) {
+    const auto launch = launches_.back();
+    if (!std::exchange(launch->running, false) || launch->destroyed) return;
+    if (launch->callbacks.on_exit) launch->callbacks.on_exit(status);
+  }
+  void exit_with_code(int code) { exit({.kind = ExitStatus::Kind::kCode, .code = code}); }
+  void exit_by_signal(int signal) { exit({.kind = ExitStatus::Kind::kSignal, .signal = signal}); }
+
+ private:
+  class Child : public ChildProcess {
+   public:
+    explicit Child(std::shared_ptr<Launch> launch) : launch_(std::move(launch)) {}
+    ~Child() override {
+      launch_->destroyed = true;
+      launch_->running = false;
+    }
+    pid_t pid() const override { return launch_->pid; }
+    bool signal_leader(int signal) override { return note(launch_->leader_signals, signal); }
+    bool signal_group(int signal) override { return note(launch_->group_signals, signal); }
+
+   private:
+    bool note(std::vector<int>& signals, int signal) {
+      if (launch_->running) signals.push_back(signal);
+      return launch_->running;
+    }
+    std::shared_ptr<Launch> launch_;
+  };
+
+  std::vector<std::shared_ptr<Launch>> launches_;
+  pid_t next_pid_ = 1000;
+};
+
+}  // namespace cppworker

@@ -1,0 +1,211 @@
+#include "supervisor/process_tree.hpp"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "supervisor/environment.hpp"
+#include "supervisor/orphan_reaper.hpp"
+#include "supervisor/process_runner.hpp"
+#include "tests/supervisor/process_test.hpp"
+#include "tests/supervisor/run_until.hpp"
+
+namespace cppworker {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Contains;
+using testing::IsEmpty;
+using testing::Not;
+
+// Real trees, under a process that adopts their orphans as the supervisor does.
+class ProcessTreeTest : public ProcessTest {
+ protected:
+  ProcessTreeTest() {
+    become_subreaper();
+    reaper.start();
+  }
+
+  void start(std::vector<std::string> args) {
+    tree.mark = make_tree_mark();
+    ProcessSpec spec{.name = "model",
+                     .program = kChildProgram,
+                     .args = std::move(args),
+                     .environment = child_environment(own_environment(), {}, tree.mark)};
+    auto spawned = runner->spawn(std::move(spec),
+                                 {.on_output = [this](OutputStream, std::string_view bytes) { out += bytes; },
+                                  .on_exit = [this](ExitStatus) { exited = true; }});
+    ASSERT_TRUE(spawned) << spawned.error().message;
+    child = std::move(*spawned);
+    tree.leader = child->pid();
+  }
+
+  // The pid that the process behind "up" says it has.
+  pid_t up() {
+    const bool said =
+        run_until(io, [&] { return out.find("up ") != std::string::npos && out.ends_with('\n'); });
+    return said ? std::atoi(out.substr(out.find("up ") + 3).c_str()) : -1;
+  }
+  void end_leader() {
+    child->signal_leader(SIGKILL);
+    ASSERT_TRUE(run_until(io, [&] { return exited; }));
+  }
+  std::vector<pid_t> members() {
+    std::vector<pid_t> pids;
+    for (const ProcessInfo& process : find_tree(tree)) pids.push_back(process.pid);
+    return pids;
+  }
+  std::vector<ProcessInfo> sweep() { return run_coroutine(io, sweep_tree(tree, 10s)); }
+  bool is_gone(pid_t pid) {
+    return run_until(io, [&] { return !look_at_process(pid); });
+  }
+
+  asio::io_context io;
+  std::unique_ptr<ProcessRunner> runner = make_process_runner(io);
+  OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
+  std::unique_ptr<ChildProcess> child;
+  ProcessTree tree;
+  std::string out;
+  bool exited = false;
+};
+
+TEST_F(ProcessTreeTest, EndsAGrandchildThatIgnoresTheStopSignal) {
+  start({"leave_grandchild"});
+  const pid_t grandchild = up();
+  ASSERT_TRUE(run_until(io, [&] { return exited; }));
+  EXPECT_THAT(members(), testing::ElementsAre(grandchild));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(grandchild));
+}
+
+TEST_F(ProcessTreeTest, FindsWhoMadeASessionOfItsOwn) {
+  start({"setsid"});
+  const pid_t escaped = up();
+  EXPECT_THAT(members(), testing::UnorderedElementsAre(escaped, tree.leader));
+  end_leader();
+  EXPECT_THAT(members(), testing::ElementsAre(escaped)) << "also without the parent that showed the way";
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(escaped));
+}
+
+TEST_F(ProcessTreeTest, FindsWhoForkedTwice) {
+  start({"double_fork"});
+  const pid_t escaped = up();
+  EXPECT_THAT(members(), Contains(escaped));
+  end_leader();
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(escaped));
+}
+
+TEST_F(ProcessTreeTest, FindsWhoForkedTwiceAndDroppedTheMark) {
+  start({"double_fork", "bare"});
+  const pid_t escaped = up();
+  end_leader();
+  EXPECT_THAT(members(), Not(Contains(escaped))) << "neither mark nor group nor parent show it";
+  tree.is_managed = [this](pid_t pid) { return runner->owns(pid); };
+  EXPECT_THAT(members(), Contains(escaped)) << "but we adopted it, and nobody else starts processes";
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(escaped));
+}
+
+TEST_F(ProcessTreeTest, EndsALivingLeaderToo) {
+  start({"ignore_term"});
+  up();
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(run_until(io, [&] { return exited; }));
+}
+
+TEST_F(ProcessTreeTest, EndsAForkBomb) {
+  start({"bomb", "200"});
+  up();
+  EXPECT_TRUE(run_until(io, [&] { return members().size() == 401; }));
+  end_leader();
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_THAT(members(), IsEmpty());
+}
+
+TEST_F(ProcessTreeTest, LeavesOtherTreesAlone) {
+  start({"sleep"});
+  up();
+  const ProcessTree first = tree;
+  const auto first_child = std::move(child);
+  out.clear();
+  start({"sleep"});
+  up();
+  tree.is_managed = [this](pid_t pid) { return runner->owns(pid); };
+  EXPECT_THAT(members(), testing::ElementsAre(tree.leader));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(look_at_process(first.leader));
+  EXPECT_TRUE(first_child->signal_leader(0));
+}
+
+TEST_F(ProcessTreeTest, IsNeverTheSupervisorItself) {
+  tree.mark = "none such";
+  tree.leader = ::getpgrp();
+  EXPECT_THAT(members(), Not(Contains(::getpid())));
+}
+
+// A pid that was given to another process since must not be hit.
+TEST_F(ProcessTreeTest, SignalsNobodyWithAnotherStartTime) {
+  start({"sleep"});
+  up();
+  auto process = look_at_process(tree.leader);
+  ASSERT_TRUE(process);
+  ProcessInfo earlier = *process;
+  --earlier.start_time;
+  EXPECT_FALSE(signal_process(earlier, SIGKILL));
+  EXPECT_TRUE(look_at_process(tree.leader));
+  EXPECT_TRUE(signal_process(*process, SIGKILL));
+  EXPECT_TRUE(run_until(io, [&] { return exited; }));
+  EXPECT_FALSE(signal_process(*process, SIGKILL));
+}
+
+TEST_F(ProcessTreeTest, NamesSurvivorsWhenTheTimeIsOver) {
+  start({"sleep"});
+  up();
+  const auto survivors = run_coroutine(io, sweep_tree(tree, 0ms));
+  ASSERT_EQ(survivors.size(), 1u);
+  EXPECT_EQ(survivors[0].text(), std::to_string(tree.leader) + " (supervisor_chil, state " +
+                                     std::string(1, survivors[0].state) + ")");
+}
+
+TEST(ProcessTable, ReadsAProcessWithAnAwkwardName) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    // "a) Z (b": parentheses, blanks and what looks like a state.
+    [[maybe_unused]] const int set = ::prctl(PR_SET_NAME, "a) Z (b");
+    while (true) ::pause();
+  }
+  asio::io_context io;
+  EXPECT_TRUE(run_until(io, [&] {
+    const auto process = look_at_process(pid);
+    return process && process->comm == "a) Z (b" && process->parent == ::getpid() && process->state == 'S';
+  }));
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  EXPECT_FALSE(look_at_process(pid));
+}
+
+TEST(ProcessTable, LeavesZombiesOutUnlessAsked) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(0);
+  siginfo_t info;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+  const auto has = [&](const std::vector<ProcessInfo>& all) {
+    return std::any_of(all.begin(), all.end(), [&](const ProcessInfo& one) { return one.pid == pid; });
+  };
+  EXPECT_FALSE(has(list_processes()));
+  EXPECT_TRUE(has(list_processes(Zombies::kInclude)));
+  ::waitpid(pid, nullptr, 0);
+}
+
+TEST(ProcessTable, FindsAVariableByItsWholeName) {
+  EXPECT_EQ(environment_value(::getpid(), "PAT"), std::nullopt);
+  EXPECT_EQ(environment_value(::getpid(), "PATH").value_or(""), ::getenv("PATH"));
+  EXPECT_EQ(environment_value(-1, "PATH"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace cppworker

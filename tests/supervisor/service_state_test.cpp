@@ -1,0 +1,324 @@
+#include "supervisor/service_state.hpp"
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+namespace cppworker {
+namespace {
+
+using namespace std::chrono_literals;
+using Phase = ServicePhase;
+using Kind = ServiceEventKind;
+using testing::ElementsAre;
+
+constexpr TimePoint kStart = TimePoint() + 1000h;
+
+std::string actions_of(const ServiceStep& step) {
+  std::string text;
+  for (const ServiceAction& action : step.actions)
+    text += (text.empty() ? "" : " ") + std::string(name_of(action.kind));
+  return text;
+}
+
+// A state of that phase as it comes about in life, for a wanted-up service.
+ServiceState state_in(Phase phase) {
+  ServiceState state;
+  state.phase = phase;
+  state.wanted_up = phase != Phase::kDown;
+  state.generation = 7;
+  state.launched_at = kStart - 1h;
+  state.was_ready = phase == Phase::kReady;
+  state.ready_at = kStart - 1min;
+  if (phase == Phase::kSweeping || phase == Phase::kBackoff) state.cause = FailureCause::kExited;
+  return state;
+}
+
+// The table of service_state.hpp once more, with the actions. A pair that isn't here does nothing.
+using Pair = std::pair<Phase, Kind>;
+const std::map<Pair, std::string> kTransitions = {
+    {{Phase::kDown, Kind::kWantUp}, "starting: arm spawn"},
+
+    {{Phase::kStarting, Kind::kWantDown}, "stopping: arm stop"},
+    {{Phase::kStarting, Kind::kSpawnFailed}, "backoff: arm"},
+    {{Phase::kStarting, Kind::kSeenReady}, "ready: disarm announce_ready"},
+    {{Phase::kStarting, Kind::kFatalLog}, "stopping: arm stop"},
+    {{Phase::kStarting, Kind::kExited}, "sweeping: disarm settle sweep"},
+    {{Phase::kStarting, Kind::kDeadline}, "stopping: arm stop"},
+
+    {{Phase::kMeasuring, Kind::kWantDown}, "stopping: arm stop"},
+    {{Phase::kMeasuring, Kind::kMeasured}, "ready: disarm announce_ready"},
+    {{Phase::kMeasuring, Kind::kMeasureFailed}, "stopping: arm stop"},
+    {{Phase::kMeasuring, Kind::kFatalLog}, "stopping: arm stop"},
+    {{Phase::kMeasuring, Kind::kExited}, "sweeping: disarm settle sweep"},
+    {{Phase::kMeasuring, Kind::kDeadline}, "stopping: arm stop"},
+
+    {{Phase::kReady, Kind::kWantDown}, "stopping: announce_not_ready arm stop"},
+    {{Phase::kReady, Kind::kUnhealthy}, "stopping: announce_not_ready arm stop"},
+    {{Phase::kReady, Kind::kFatalLog}, "stopping: announce_not_ready arm stop"},
+    {{Phase::kReady, Kind::kExited}, "sweeping: announce_not_ready disarm settle sweep"},
+
+    {{Phase::kStopping, Kind::kHurry}, "killing: arm kill"},
+    {{Phase::kStopping, Kind::kSpawnFailed}, "backoff: arm"},
+    {{Phase::kStopping, Kind::kExited}, "sweeping: disarm settle sweep"},
+    {{Phase::kStopping, Kind::kDeadline}, "killing: arm kill"},
+
+    {{Phase::kKilling, Kind::kSpawnFailed}, "backoff: arm"},
+    {{Phase::kKilling, Kind::kExited}, "sweeping: disarm settle sweep"},
+    {{Phase::kKilling, Kind::kDeadline}, "killing: report arm kill"},
+
+    {{Phase::kSweeping, Kind::kTreeEmpty}, "backoff: arm"},
+    {{Phase::kSweeping, Kind::kTreeSurvives}, "sweeping: report arm"},
+    {{Phase::kSweeping, Kind::kDeadline}, "sweeping: sweep"},
+
+    {{Phase::kBackoff, Kind::kWantDown}, "down: disarm"},
+    {{Phase::kBackoff, Kind::kDeadline}, "starting: arm spawn"},
+};
+
+TEST(ServiceState, DecidesEveryPairOfStateAndEvent) {
+  for (const Phase phase : kServicePhases) {
+    for (const Kind kind : kServiceEventKinds) {
+      const ServiceState before = state_in(phase);
+      const ServiceStep made = step(before, {.kind = kind, .generation = before.generation}, kStart, {});
+      const std::string got = std::string(name_of(made.state.phase)) + ": " + actions_of(made);
+      const auto entry = kTransitions.find({phase, kind});
+      const std::string want =
+          entry != kTransitions.end() ? entry->second : std::string(name_of(phase)) + ": ";
+      EXPECT_EQ(got, want) << name_of(phase) << " + " << name_of(kind);
+    }
+  }
+}
+
+TEST(ServiceState, RemembersWhatIsWantedInEveryState) {
+  for (const Phase phase : kServicePhases) {
+    EXPECT_TRUE(step(state_in(phase), {Kind::kWantUp}, kStart, {}).state.wanted_up) << name_of(phase);
+    EXPECT_FALSE(step(state_in(phase), {Kind::kWantDown}, kStart, {}).state.wanted_up) << name_of(phase);
+  }
+}
+
+// A wanted-up service either has a process or a sweep that will report, or waits for a deadline that it
+// armed.
+TEST(ServiceState, NeverRestsInADeadStateWhileWantedUp) {
+  for (const Phase phase : kServicePhases) {
+    for (const Kind kind : kServiceEventKinds) {
+      const ServiceState before = state_in(phase);
+      const ServiceStep made = step(before, {.kind = kind, .generation = before.generation}, kStart, {});
+      if (!made.state.wanted_up) continue;
+      EXPECT_NE(made.state.phase, Phase::kDown) << name_of(phase) << " + " << name_of(kind);
+      if (made.state.phase != before.phase && made.state.phase != Phase::kReady) {
+        EXPECT_THAT(actions_of(made), testing::AnyOf(testing::HasSubstr("arm"), testing::HasSubstr("sweep")));
+      }
+    }
+  }
+}
+
+TEST(ServiceState, DropsStaleDeadlines) {
+  for (const Phase phase : kServicePhases) {
+    const ServiceState before = state_in(phase);
+    const ServiceStep made =
+        step(before, {.kind = Kind::kDeadline, .generation = before.generation - 1}, kStart, {});
+    EXPECT_EQ(made.state.phase, phase);
+    EXPECT_EQ(actions_of(made), "");
+  }
+}
+
+TEST(ServiceState, EveryArmingHasAGenerationOfItsOwn) {
+  const ServiceState down = state_in(Phase::kDown);
+  const ServiceStep started = step(down, {Kind::kWantUp}, kStart, {});
+  EXPECT_EQ(started.actions.at(0).generation, down.generation + 1);
+  EXPECT_EQ(started.state.generation, down.generation + 1);
+  // Being ready is waited for by nobody, so an expired start deadline that still is in a queue must be stale.
+  const ServiceStep ready = step(started.state, {Kind::kSeenReady}, kStart, {});
+  EXPECT_GT(ready.state.generation, started.state.generation);
+}
+
+TEST(ServiceState, ArmsTheTimesOfThePolicy) {
+  const ServicePolicy policy{.measures = true,
+                             .start_deadline = 1s,
+                             .measure_deadline = 2s,
+                             .stop_timeout = 3s,
+                             .kill_timeout = 4s,
+                             .sweep_retry = 5s};
+  const auto armed = [&](Phase phase, Kind kind) {
+    const ServiceState before = state_in(phase);
+    for (const ServiceAction& action :
+         step(before, {.kind = kind, .generation = before.generation}, kStart, policy).actions)
+      if (action.kind == ServiceActionKind::kArmDeadline) return action.after;
+    return 0ms;
+  };
+  EXPECT_EQ(armed(Phase::kDown, Kind::kWantUp), 1s);
+  EXPECT_EQ(armed(Phase::kStarting, Kind::kSeenReady), 2s);
+  EXPECT_EQ(armed(Phase::kReady, Kind::kWantDown), 3s);
+  EXPECT_EQ(armed(Phase::kStopping, Kind::kDeadline), 4s);
+  EXPECT_EQ(armed(Phase::kSweeping, Kind::kTreeSurvives), 5s);
+}
+
+// Plays events one after the other, with a clock.
+class Life {
+ public:
+  explicit Life(ServicePolicy policy = {}) : policy_(policy) {}
+
+  Life& on(Kind kind, double jitter = 0) {
+    last_ = step(state_, {.kind = kind, .generation = state_.generation, .jitter = jitter}, now_, policy_);
+    state_ = last_.state;
+    return *this;
+  }
+  Life& after(std::chrono::milliseconds time) {
+    now_ += time;
+    return *this;
+  }
+  // A run that ends without ever being ready, and one that is ready for so long; each until the next launch.
+  std::chrono::milliseconds fail_before_ready() {
+    on(Kind::kSpawned).on(Kind::kExited).on(Kind::kTreeEmpty);
+    return wait_out();
+  }
+  std::chrono::milliseconds fail_after_ready(std::chrono::milliseconds ready_for) {
+    on(Kind::kSpawned).on(Kind::kSeenReady).after(ready_for).on(Kind::kExited).on(Kind::kTreeEmpty);
+    return wait_out();
+  }
+
+  const ServiceState& state() const { return state_; }
+  const ServiceStep& last() const { return last_; }
+
+ private:
+  std::chrono::milliseconds wait_out() {
+    EXPECT_EQ(state_.phase, Phase::kBackoff);
+    const auto delay = last_.actions.back().after;
+    after(delay).on(Kind::kDeadline);
+    return delay;
+  }
+
+  ServicePolicy policy_;
+  ServiceState state_;
+  ServiceStep last_;
+  TimePoint now_ = kStart;
+};
+
+TEST(Backoff, DoublesUpToItsLimit) {
+  Life life;
+  life.on(Kind::kWantUp);
+  std::vector<std::chrono::milliseconds> delays;
+  for (int i = 0; i < 8; ++i) delays.push_back(life.fail_before_ready());
+  EXPECT_THAT(delays, ElementsAre(1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s));
+}
+
+TEST(Backoff, HasACurveForEachKindOfFailure) {
+  Life life;
+  life.on(Kind::kWantUp);
+  EXPECT_EQ(life.fail_before_ready(), 1s);
+  EXPECT_EQ(life.fail_before_ready(), 2s);
+  EXPECT_EQ(life.fail_after_ready(1s), 1s) << "dying after ready starts its own curve";
+  EXPECT_EQ(life.fail_after_ready(1s), 2s);
+  EXPECT_EQ(life.fail_before_ready(), 4s) << "and doesn't touch the other";
+}
+
+TEST(Backoff, IsForgottenOnlyAfterBeingReadyLongEnough) {
+  Life life;
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 3; ++i) life.fail_after_ready(1s);
+  EXPECT_EQ(life.fail_after_ready(4min), 8s);
+  EXPECT_EQ(life.fail_after_ready(5min), 1s);
+  EXPECT_EQ(life.fail_before_ready(), 1s);
+  EXPECT_EQ(life.fail_before_ready(), 2s);
+}
+
+TEST(Backoff, IsNotForgottenByLivingLongWithoutBeingReady) {
+  Life life;
+  life.on(Kind::kWantUp);
+  life.fail_before_ready();
+  life.after(2h).on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.last().actions.back().after, 2s);
+}
+
+TEST(Backoff, VariesByItsJitter) {
+  const ServicePolicy policy;
+  EXPECT_EQ(backoff_delay(1, 1, policy), 1200ms);
+  EXPECT_EQ(backoff_delay(1, -1, policy), 800ms);
+  EXPECT_EQ(backoff_delay(3, 0.5, policy), 4400ms);
+  EXPECT_EQ(backoff_delay(1, 99, policy), 1200ms) << "a jitter out of range is clamped";
+  EXPECT_EQ(backoff_delay(1'000'000, 0, policy), 60s) << "no overflow after many failures";
+  EXPECT_EQ(backoff_delay(0, 0, policy), 1s);
+}
+
+TEST(Backoff, FollowsAFailedSpawnLikeAnyOtherFailure) {
+  Life life;
+  life.on(Kind::kWantUp).on(Kind::kSpawnFailed);
+  EXPECT_EQ(life.state().phase, Phase::kBackoff);
+  EXPECT_EQ(life.state().cause, FailureCause::kSpawnFailed);
+  life.on(Kind::kDeadline).on(Kind::kSpawnFailed);
+  EXPECT_EQ(life.last().actions.back().after, 2s);
+  EXPECT_EQ(life.state().launches, 2u);
+}
+
+TEST(ServiceState, RestartThatIsAskedForTakesNoBackoff) {
+  Life life;
+  life.on(Kind::kWantUp).on(Kind::kSpawned).on(Kind::kSeenReady);
+  life.on(Kind::kWantDown).on(Kind::kWantUp).on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kStarting);
+  EXPECT_EQ(actions_of(life.last()), "arm spawn");
+  EXPECT_EQ(life.state().failures_after_ready, 0);
+}
+
+TEST(ServiceState, StopThatIsAskedForEndsDown) {
+  Life life;
+  life.on(Kind::kWantUp).on(Kind::kSpawned).on(Kind::kSeenReady).on(Kind::kWantDown);
+  life.on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kDown);
+  EXPECT_EQ(life.state().cause, FailureCause::kNone);
+  EXPECT_EQ(life.state().failures_after_ready, 0);
+}
+
+TEST(ServiceState, FailedServiceThatIsNoLongerWantedEndsDown) {
+  Life life;
+  life.on(Kind::kWantUp).on(Kind::kSpawned).on(Kind::kExited).on(Kind::kWantDown).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kDown);
+}
+
+TEST(ServiceState, NothingIsLaunchedUntilTheTreeIsEmpty) {
+  Life life;
+  life.on(Kind::kWantUp).on(Kind::kSpawned).on(Kind::kExited);
+  for (int i = 0; i < 5; ++i) {
+    life.on(Kind::kTreeSurvives);
+    EXPECT_EQ(life.state().phase, Phase::kSweeping);
+    life.on(Kind::kWantUp).on(Kind::kDeadline);
+    EXPECT_EQ(actions_of(life.last()), "sweep");
+  }
+  EXPECT_EQ(life.state().launches, 1u);
+}
+
+TEST(ServiceState, MeasuresBeforeItIsReady) {
+  Life life({.measures = true});
+  life.on(Kind::kWantUp).on(Kind::kSpawned).on(Kind::kSeenReady);
+  EXPECT_EQ(life.state().phase, Phase::kMeasuring);
+  EXPECT_EQ(actions_of(life.last()), "arm measure");
+  life.on(Kind::kUnhealthy);
+  EXPECT_EQ(life.state().phase, Phase::kMeasuring) << "a server under full load may miss a probe";
+  life.on(Kind::kMeasured);
+  EXPECT_EQ(life.state().phase, Phase::kReady);
+}
+
+TEST(ServiceState, KeepsTheCauseOfAFailureToItsEnd) {
+  const std::map<FailureCause, std::vector<Kind>> cases = {
+      {FailureCause::kStartDeadline, {Kind::kDeadline}},
+      {FailureCause::kUnhealthy, {Kind::kSeenReady, Kind::kUnhealthy}},
+      {FailureCause::kFatalLog, {Kind::kSeenReady, Kind::kFatalLog}},
+      {FailureCause::kExited, {Kind::kSeenReady}},
+  };
+  for (const auto& [cause, events] : cases) {
+    Life life;
+    life.on(Kind::kWantUp).on(Kind::kSpawned);
+    for (const Kind kind : events) life.on(kind);
+    life.on(Kind::kExited).on(Kind::kTreeEmpty);
+    EXPECT_EQ(life.state().cause, cause) << name_of(cause);
+    life.on(Kind::kDeadline);
+    EXPECT_EQ(life.state().cause, FailureCause::kNone) << "a new run has none";
+  }
+}
+
+TEST(ServiceState, HasANameForEverything) {
+  for (const Phase phase : kServicePhases) EXPECT_NE(name_of(phase), "?");
+  for (const Kind kind : kServiceEventKinds) EXPECT_NE(name_of(kind), "?");
+}
+
+}  // namespace
+}  // namespace cppworker
