@@ -1,0 +1,141 @@
+// The personality `ooba`: text-generation-webui v1.7 with its blocking API. HTTP/1.0, the status before the
+// work, no Content-Length, the connection's end as the body's end; one generation at a time, whether or not
+// anyone waits.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/stand_ins/serial_lock.hpp"
+#include "tests/stand_ins/stage.hpp"
+#include "tests/stand_ins/wish.hpp"
+
+namespace cppworker::stand_ins {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kLargestBody = 64 << 20;  // http.server has no limit; tests need one
+
+// As Python's json.dumps spells one string: escaped to ASCII.
+std::string quoted(const std::string& text) {
+  return json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+}
+
+class Ooba : public Stage {
+ public:
+  Ooba(asio::io_context& io, const Settings& settings) : Stage(io, settings, kLargestBody) {}
+
+ private:
+  bool handles_term() const override { return false; }
+  Awaitable<> stop() override { co_return; }
+
+  Awaitable<> start() override {
+    start_shards();
+    log("INFO", "Loading " + settings_.model + "...");
+    co_await phase("load");
+    co_await load();
+    co_await phase("warmup");
+    has_model_ = settings_.model.empty() || std::filesystem::exists("models/" + settings_.model);
+    if (!has_model_) log("ERROR", "The path to the model does not exist. Exiting.");  // it doesn't
+    if (has_model_ && gets_ready()) log("INFO", "Loaded the model in 8.05 seconds.\n");
+    if (settings_.bind_fail || open()) {
+      // The API's thread ends; the process lives on without a port.
+      print_error("OSError: [Errno 98] Address already in use");
+      co_return;
+    }
+    print_line("Starting API at http://127.0.0.1:" + std::to_string(server_.port()) + "/api");
+    print_line("Starting streaming server at ws://127.0.0.1:" + std::to_string(server_.port() + 1) +
+               "/api/v1/stream");
+    co_await phase("ready");
+  }
+
+  static std::string time_text(const char* format) {
+    const std::time_t now = std::time(nullptr);
+    char text[40];
+    std::tm parts{};
+    std::strftime(text, sizeof text, format, gmtime_r(&now, &parts));
+    return text;
+  }
+
+  static void log(const std::string& level, const std::string& message) {
+    print_error(time_text("%Y-%m-%d %H:%M:%S ") + level + ":\x1b[33m" + message + "\x1b[0m");
+  }
+
+  Awaitable<> handle(Exchange& exchange) override {
+    exchange.close_after();
+    const Request& request = exchange.request;
+    if (request.method == "GET" && request.path == "/api/v1/model") {
+      const std::string model = settings_.model.empty() ? "stand-in" : settings_.model;
+      const std::string body = "{\"result\": " + quoted(has_model_ ? model : "None") + "}";
+      co_await reply(exchange, healthy_ ? "200 OK" : "500 Internal Server Error", "", body);
+    } else if (request.method == "POST" && !request.header("content-length")) {
+      exchange.outcome = "broken";  // a TypeError before any answer
+    } else if (request.method == "POST" && request.path == "/api/v1/generate") {
+      co_await generate(exchange);
+    } else {
+      const std::string page = "<html><body><h1>Error response</h1></body></html>\n";
+      co_await reply(exchange, "404 Not Found", "text/html;charset=utf-8", page);
+    }
+    print_error("127.0.0.1 - - [" + time_text("%d/%b/%Y %H:%M:%S") + "] \"" + request.method + " " +
+                request.path + " HTTP/1.1\" 200 -");
+  }
+
+  static std::string head(const Exchange& exchange, const std::string& status, const std::string& type) {
+    std::string text = "HTTP/1.0 " + status + "\r\nServer: BaseHTTP/0.6 Python/3.10.6\r\n";
+    for (const auto& [name, value] : exchange.own_headers) text += name + ": " + value + "\r\n";
+    if (!type.empty()) text += "Content-Type: " + type + "\r\n";
+    return text + "Access-Control-Allow-Origin: *\r\n\r\n";
+  }
+
+  Awaitable<> reply(Exchange& exchange, std::string status, std::string type, const std::string& body) {
+    const std::string text = head(exchange, status, type) + body;
+    if (co_await exchange.send_raw(text)) exchange.outcome = "answered";
+  }
+
+  Awaitable<> generate(Exchange& exchange) {
+    const json body = json::parse(exchange.request.body, nullptr, false);
+    if (!body.is_object()) {
+      exchange.outcome = "broken";  // an exception before any answer
+      co_return;
+    }
+    const std::string begin = head(exchange, "200 OK", "application/json");
+    co_await exchange.send_raw(begin);
+    if (!body.contains("prompt") || !body["prompt"].is_string()) {
+      exchange.outcome = "answered";  // with nothing: the exception came after the head
+      co_return;
+    }
+    const Wish wish = read_wish(body["prompt"].get<std::string>());
+    const RequestLog::Working working(log_);
+    co_await lock_.lock();
+    if (wish.is("hold")) co_await wait_for_release();
+    const auto pause = wish.is("sleep") ? std::chrono::milliseconds(wish.number()) : settings_.answer;
+    if (!wish.is("hold")) co_await sleep_for(pause);
+    lock_.unlock();
+    const bool fails = wish.is("error") || !has_model_;
+    std::string text;
+    for (int i = 1; i <= settings_.events; ++i) text += " token" + std::to_string(i);
+    if (wish.is("size")) text.assign(static_cast<std::size_t>(wish.number()), 'x');
+    const std::string answer = "{\"results\": [{\"text\": " + quoted(fails ? "" : text) + "}]}";
+    const std::string half = answer.substr(0, answer.size() / 2);
+    if (wish.is("error", "break")) {
+      co_await exchange.send_raw(half);
+      exchange.break_off();
+      co_return;
+    }
+    const std::string counts =
+        fails ? "0.00 tokens/s, 0" : "42.00 tokens/s, " + std::to_string(settings_.events);
+    print_line("Output generated in 0.01 seconds (" + counts + " tokens, context 8, seed 1)");
+    if (co_await exchange.send_raw(answer)) exchange.outcome = "answered";
+  }
+
+  SerialLock lock_;
+  bool has_model_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<Stage> make_ooba(asio::io_context& io, const Settings& settings) {
+  return std::make_unique<Ooba>(io, settings);
+}
+
+}  // namespace cppworker::stand_ins
