@@ -1,0 +1,48 @@
+// A real program started by a test, with its output captured line by line.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/unique_fd.hpp"
+
+namespace cppworker::testing {
+
+// Generous: it only ends a test that would hang. The sanitizer builds on two busy cores need some of it.
+inline constexpr std::chrono::seconds kPatience{30};
+
+class TestProcess {
+ public:
+  // Runs argv[0] with exactly this environment. stdout and stderr go to one pipe.
+  TestProcess(std::vector<std::string> argv, std::map<std::string, std::string> environment);
+  // Ends it with SIGKILL if it still runs.
+  ~TestProcess();
+
+  pid_t pid() const { return pid_; }
+  void signal(int number);
+
+  // Reads output until a line contains `part`, and returns that line; nullopt at the end of output or of
+  // patience.
+  std::optional<std::string> wait_for_line(std::string_view part);
+  // Waits for its end: exit code, or 128 + signal. nullopt when patience ends.
+  std::optional<int> wait_for_exit();
+  // Everything it has printed so far (of what was read).
+  const std::string& output() const { return output_; }
+
+ private:
+  bool read_some(std::chrono::steady_clock::time_point until);
+
+  pid_t pid_ = -1;
+  UniqueFd pipe_, pidfd_;
+  std::string output_;
+  std::size_t searched_ = 0;
+  std::optional<int> status_;
+};
+
+}  // namespace cppworker::testing

@@ -1,0 +1,247 @@
+// The main job through the backend tgi, end to end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <time.h>
+
+#include <csignal>
+
+#include "worker_harness.hpp"
+
+namespace cppworker::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+const json kPayload = {{"inputs", "Once upon a time"}, {"parameters", {{"max_new_tokens", 20}}}};
+
+// The oldest shape has no request_idx (protocol section 2).
+json flat(const json& route, const json& payload = kPayload) {
+  json body = payload;
+  body.update(route);
+  body.erase("request_idx");
+  return body;
+}
+
+json wrapped(const json& route, const json& payload = kPayload) {
+  return {{"auth_data", route}, {"session_id", nullptr}, {"payload", payload}};
+}
+
+bool is_loaded(const json& report) {
+  return report.at("loadtime").get<double>() > 0;
+}
+
+class TgiTest : public ::testing::Test {
+ protected:
+  void start(std::map<std::string, std::string> variables = {}) {
+    worker_ = std::make_unique<Worker>(autoscaler_, "tgi", std::move(variables));
+  }
+  void start_ready(std::map<std::string, std::string> variables = {}) {
+    start(std::move(variables));
+    ASSERT_FALSE(autoscaler_.wait_for_report(is_loaded).is_null()) << worker_->process().output();
+    wait_until_ready();
+  }
+  // The proxy hears of readiness over its own socket, an instant after the supervisor knows.
+  void wait_until_ready() {
+    auto until = std::chrono::steady_clock::now() + kPatience;
+    while (get(worker_->port(), "/health").status != 200 && std::chrono::steady_clock::now() < until) {
+    }
+  }
+  Reply generate(const json& body) { return post(worker_->port(), "/generate", body.dump()); }
+
+  Autoscaler autoscaler_;
+  std::unique_ptr<Worker> worker_;
+};
+
+TEST_F(TgiTest, AnswersUnavailableWhileTheModelLoadsAndServesAfterwards) {
+  start({{"STAND_IN_READY_GATE", "GATE"}});
+  json route = autoscaler_.route();
+  // The key is fetched while the model loads; without it the answer is the same 503.
+  Reply reply = generate(flat(route));
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_NE(reply.header("Retry-After"), "");
+  EXPECT_TRUE(reply.json().contains("error"));
+  EXPECT_EQ(get(worker_->admin_port(), "/livez").status, 200);
+  EXPECT_EQ(get(worker_->admin_port(), "/readyz").status, 503);
+  EXPECT_EQ(get(worker_->port(), "/ping").body, "pong");
+
+  worker_->open_gate();
+  json report = autoscaler_.wait_for_report(is_loaded);
+  ASSERT_FALSE(report.is_null()) << worker_->process().output();
+  EXPECT_GT(report["max_perf"].get<double>(), 0);
+  EXPECT_EQ(report["id"], 4711);
+  EXPECT_EQ(report["url"], kWorkerUrl);
+  EXPECT_EQ(report["mtoken"], "master-token-of-the-test");
+  EXPECT_EQ(report["max_capacity"].is_number(), true);
+  EXPECT_GT(report["max_capacity"].get<int>(), 0);
+  EXPECT_EQ(get(worker_->admin_port(), "/readyz").status, 200);
+  wait_until_ready();
+  // What was refused while loading used up no request number.
+  EXPECT_EQ(generate(flat(route)).status, 200);
+}
+
+TEST_F(TgiTest, ForwardsFlatAndWrappedRequestsByteForByte) {
+  start_ready();
+  // Odd spellings that a re-serializing proxy would change.
+  std::string payload =
+      R"({ "inputs" : "caf\u00e9 \/ x",  "parameters":{"max_new_tokens":2e1,"seed":12345678901234567890123} })";
+  std::string body = R"({"auth_data": )" + autoscaler_.route().dump() + R"(, "payload": )" + payload + "}";
+  Reply reply = post(worker_->port(), "/generate", body);
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  json seen = get(worker_->server_port(), "/stand_in/requests").json();
+  ASSERT_TRUE(seen["requests"].is_array()) << seen.dump();
+  EXPECT_EQ(seen["requests"].back()["body"], payload);
+
+  json route = autoscaler_.route();
+  reply = generate(flat(route));
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_TRUE(reply.json().contains("generated_text"));
+  seen = get(worker_->server_port(), "/stand_in/requests").json();
+  EXPECT_EQ(json::parse(seen["requests"].back()["body"].get<std::string>()), kPayload);
+
+  Reply url_only = generate(wrapped(autoscaler_.route({{"covers", "url"}})));
+  EXPECT_EQ(url_only.status, 200) << url_only.body;
+}
+
+TEST_F(TgiTest, LetsNobodyInWhoWasNotSent) {
+  start_ready();
+  json route = autoscaler_.route();
+  EXPECT_EQ(generate(flat(route)).status, 200);
+  EXPECT_EQ(generate(flat(route)).status, 401) << "replayed";
+
+  json changed = autoscaler_.route();
+  changed["cost"] = 1;
+  EXPECT_EQ(generate(flat(changed)).status, 401) << "a changed field";
+
+  EXPECT_EQ(generate(flat(autoscaler_.route({{"url", "http://198.51.100.4:3000"}}))).status, 401)
+      << "another worker's";
+  EXPECT_EQ(
+      generate(wrapped(autoscaler_.route({{"url", "http://198.51.100.4:3000"}, {"covers", "url"}}))).status,
+      401);
+
+  Autoscaler stranger;
+  EXPECT_EQ(generate(flat(stranger.route({{"reqnum", 1000}}))).status, 401) << "a wrong key";
+  EXPECT_EQ(generate(kPayload).status, 401) << "no signature";
+  EXPECT_EQ(generate({{"payload", kPayload}, {"auth_data", json::object()}}).status, 422);
+  EXPECT_EQ(post(worker_->port(), "/generate", "{").json(), json({{"error", "invalid JSON"}}));
+
+  EXPECT_EQ(post(worker_->port(), "/no_such", "{}").status, 404);
+  Reply method = get(worker_->port(), "/generate");
+  EXPECT_EQ(method.status, 405);
+  EXPECT_EQ(method.header("Allow"), "POST");
+
+  // None of them touched a load figure.
+  json books = worker_->status()["books"];
+  EXPECT_EQ(books["received"]["requests"], 1);
+  EXPECT_EQ(books["rejected"]["requests"], 0);
+}
+
+TEST_F(TgiTest, PassesEventsOnAsTheyCome) {
+  start_ready({{"STAND_IN_EVENTS", "20"}, {"STAND_IN_EVENT_INTERVAL_MS", "10"}});
+  Streamed stream = post_streamed(worker_->port(), "/generate_stream", flat(autoscaler_.route()).dump());
+  EXPECT_EQ(stream.status, 200);
+  EXPECT_THAT(stream.content_type, HasSubstr("text/event-stream"));
+  EXPECT_TRUE(stream.complete);
+  int events = 0;
+  for (const Piece& piece : stream.pieces) {
+    std::size_t at = piece.bytes.find("\"sent_ns\":");
+    if (at == std::string::npos) continue;
+    ++events;
+    auto sent = std::chrono::nanoseconds(std::atoll(piece.bytes.c_str() + at + 10));
+    auto delay = piece.arrived.time_since_epoch() - sent;  // steady_clock is CLOCK_MONOTONIC here
+    EXPECT_LT(std::chrono::duration<double>(delay).count(), 0.020);
+  }
+  EXPECT_EQ(events, 20) << "each event arrives by itself";
+}
+
+TEST_F(TgiTest, ReportsLoadAndFinishedRequests) {
+  start_ready();
+  json route = autoscaler_.route();
+  ASSERT_EQ(generate(wrapped(route)).status, 200);
+  json failed_route = autoscaler_.route({{"covers", "url"}});
+  EXPECT_EQ(
+      generate(wrapped(failed_route, {{"inputs", "error:424 x"}, {"parameters", {{"max_new_tokens", 5}}}}))
+          .status,
+      424);
+
+  json report = autoscaler_.wait_for_report([](const json& r) { return r["cur_perf"].get<double>() > 0; });
+  ASSERT_FALSE(report.is_null());
+  EXPECT_GE(report["num_requests_recieved"].get<int>(), 1);
+  auto has = [](const json& wanted, bool success) {
+    return [=](const json& message) {
+      for (const json& idx : message.at("request_idxs"))
+        if (idx == wanted) return message.at("success") == success;
+      return false;
+    };
+  };
+  EXPECT_FALSE(autoscaler_.wait_for_delete(has(route["request_idx"], true)).is_null());
+  EXPECT_FALSE(autoscaler_.wait_for_delete(has(failed_route["request_idx"], false)).is_null());
+
+  // loadtime stands in one report, the first after the load.
+  int loaded = 0;
+  for (const json& each : autoscaler_.reports()) loaded += is_loaded(each) ? 1 : 0;
+  EXPECT_EQ(loaded, 1);
+}
+
+TEST_F(TgiTest, RepairsTheModelAfterKill) {
+  start_ready({{"STAND_IN_SHARDS", "2"}});
+  pid_t before = worker_->status()["model"]["pid"];
+  std::size_t tree = worker_->tree().size();
+  ::kill(before, SIGKILL);
+  json report =
+      autoscaler_.wait_for_report([](const json& r) { return !r["error_msg"].get<std::string>().empty(); });
+  ASSERT_FALSE(report.is_null());
+  EXPECT_THAT(report["error_msg"].get<std::string>(), HasSubstr("SIGKILL"));
+  int loads = 0;
+  json loaded = autoscaler_.wait_for_report([&](const json& r) { return is_loaded(r) && ++loads == 2; });
+  ASSERT_FALSE(loaded.is_null()) << worker_->process().output();
+  wait_until_ready();
+  EXPECT_NE(worker_->status()["model"]["pid"], before);
+  EXPECT_EQ(worker_->tree().size(), tree) << "the shards of the killed launcher are gone";
+  EXPECT_EQ(generate(flat(autoscaler_.route())).status, 200);
+}
+
+TEST_F(TgiTest, RepairsTheProxyOnTheSameSocketWithItsBooks) {
+  start_ready();
+  json used = autoscaler_.route();
+  ASSERT_EQ(generate(flat(used)).status, 200);
+  double served = worker_->status()["books"]["served"]["work"];
+  pid_t before = worker_->status()["proxy"]["pid"];
+  ::kill(before, SIGKILL);
+  // Clients wait in the backlog: the next request is answered, not refused.
+  Reply replay = generate(flat(used));
+  while (replay.status == 0 || replay.status == 503) replay = generate(flat(used));
+  EXPECT_EQ(replay.status, 401) << "a new proxy remembers what was used";
+  EXPECT_NE(worker_->status()["proxy"]["pid"], before);
+  EXPECT_EQ(worker_->status()["books"]["served"]["work"], served);
+  EXPECT_EQ(generate(flat(autoscaler_.route())).status, 200);
+  EXPECT_GT(worker_->status()["books"]["served"]["work"].get<double>(), served);
+}
+
+TEST_F(TgiTest, LeavesNothingBehindAfterSigterm) {
+  start_ready({{"STAND_IN_SHARDS", "2"}});
+  EXPECT_GE(worker_->tree().size(), 5u);  // worker, proxy, launcher, two shards
+  worker_->process().signal(SIGTERM);
+  EXPECT_EQ(worker_->process().wait_for_exit(), 0) << worker_->process().output();
+  EXPECT_THAT(worker_->tree(), ::testing::IsEmpty());
+}
+
+TEST_F(TgiTest, KeepsTheSecretFromLogsAndChildren) {
+  start_ready();
+  for (pid_t pid : worker_->tree()) {
+    if (pid == worker_->process().pid()) continue;
+    std::string environment = "/proc/" + std::to_string(pid) + "/environ";
+    FILE* file = std::fopen(environment.c_str(), "r");
+    ASSERT_NE(file, nullptr);
+    std::string content(1 << 16, '\0');
+    content.resize(std::fread(content.data(), 1, content.size(), file));
+    std::fclose(file);
+    EXPECT_EQ(content.find("MASTER_TOKEN"), std::string::npos);
+  }
+  worker_->process().signal(SIGTERM);
+  worker_->process().wait_for_exit();
+  EXPECT_EQ(worker_->process().output().find("master-token-of-the-test"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cppworker::testing
