@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The main job, shown step by step with the real output: installs, builds, runs the worker on its embedded default
+# (backend "toy", a local autoscaler), sends requests, kills the model, stops. Exits 0 only if each step did what
+# it says. --stay keeps it running at the end and prints the commands to try.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stay=false
+[ "${1:-}" = --stay ] && stay=true
+
+etc/install-packages.sh
+echo "Building (the first time takes some minutes) …"
+cmake --preset release >/dev/null
+cmake --build --preset release --target cppworker cppworker-proxy cppworker-toy stand_in_autoscaler
+
+bin=$PWD/build/release/bin
+run=$(mktemp -d)
+url=http://203.0.113.9:41234 # what this worker reports as its own address; only the text matters here
+pids=()
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+fail() {
+  printf '\n\033[1mThis step did not do what it says: %s\033[0m\n' "$*" >&2
+  tail -n 40 "$run/worker.out" >&2 || true
+  exit 1
+}
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$run"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# Waits until the command succeeds, $1 seconds at the most.
+within() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || return 1
+    read -rt 0.1 <> <(:) || true
+  done
+}
+
+say "1. A local autoscaler, with an RSA key of its own"
+"$bin/stand_in_autoscaler" --port 0 >"$run/autoscaler.out" 2>&1 &
+pids+=($!)
+within 10 grep -q 'listening on' "$run/autoscaler.out" || fail "the autoscaler should listen"
+autoscaler=http://$(sed -n 's/.*listening on //p' "$run/autoscaler.out" | head -1)
+curl -sf "$autoscaler/pubkey/" | head -2
+
+say "2. The worker: cppworker run"
+# The model's own port: one that is free now.
+model_port=$(bash -c 'for p in {15001..15999}; do (exec 3<>/dev/tcp/127.0.0.1/$p) 2>/dev/null || { echo $p; break; }; done')
+cat >"$run/cppworker.json" <<EOF
+{ "port": 0, "admin_port": 0, "listen_address": "127.0.0.1", "public_url": "$url",
+  "server_url": "http://127.0.0.1:$model_port" }
+EOF
+env PATH="$bin:$PATH" BACKEND=toy CONTAINER_ID=4711 MASTER_TOKEN=demo-token REPORT_ADDR="$autoscaler" \
+  "$bin/cppworker" run --config "$run/cppworker.json" --run-dir "$run/run" >"$run/worker.out" 2>&1 &
+worker=$!
+pids+=("$worker")
+within 10 test -s "$run/run/addresses.json" || fail "the worker should listen"
+worker_url=http://127.0.0.1:$(jq .port "$run/run/addresses.json")
+admin=http://127.0.0.1:$(jq .admin_port "$run/run/addresses.json")
+echo "while the model loads: GET /readyz says $(curl -s "$admin/readyz")"
+within 60 curl -sf "$admin/readyz" || fail "the worker should become ready"
+grep -E ' -> |launched|ready|perf' "$run/worker.out" | sed 's/^/  /'
+
+route() { curl -sf "$autoscaler/route/" -d "{\"endpoint\": \"demo\", \"cost\": 24, \"url\": \"$url\"$1}"; }
+payload='{"inputs": "The harbour", "parameters": {"max_new_tokens": 24, "seed": 7}}'
+
+say "3. A flat request: the signature among the payload's own fields"
+flat=$(jq -cn --argjson route "$(route '')" --argjson payload "$payload" '$payload + $route | del(.request_idx)')
+answer=$(curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$flat") || fail "it should be answered"
+jq . <<<"$answer"
+jq -e '.generated_text | length > 0' <<<"$answer" >/dev/null || fail "there should be generated text"
+
+say "4. A wrapped request, signed over the URL alone"
+wrapped=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
+  '{auth_data: $route, session_id: null, payload: $payload}')
+answer=$(curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$wrapped") || fail "it should be answered"
+jq . <<<"$answer"
+
+say "5. A stream, event by event"
+stream=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
+  '{auth_data: $route, payload: $payload}')
+curl -sfN "$worker_url/generate_stream" -H 'Content-Type: application/json' -d "$stream" >"$run/stream" ||
+  fail "it should be answered"
+head -c 600 "$run/stream"
+events=$(grep -c '^data:' "$run/stream")
+echo "… $events events"
+[ "$events" -ge 10 ] || fail "there should be a token an event"
+
+say "6. Who isn't sent by the autoscaler gets nothing"
+status() { curl -s -o "$run/refused" -w '%{http_code}' "$worker_url/generate" -H 'Content-Type: application/json' -d "$1"; }
+code=$(status "$flat")
+echo "the request of step 3, replayed:         $code $(cat "$run/refused")"
+[ "$code" = 401 ] || fail "a replay should be refused"
+code=$(status "$(jq -c '.cost = 1 | .reqnum += 1' <<<"$flat")")
+echo "with a changed cost and number:          $code $(cat "$run/refused")"
+[ "$code" = 401 ] || fail "a forgery should be refused"
+code=$(status "$payload")
+echo "without a signature:                     $code $(cat "$run/refused")"
+[ "$code" = 401 ] || fail "an unsigned request should be refused"
+
+say "7. What the autoscaler heard"
+served() { curl -sf "$autoscaler/reports" | jq -e 'map(.cur_perf) | add > 0'; }
+within 20 served || fail "the load of the three requests should be reported"
+curl -sf "$autoscaler/reports" | jq -c '(map(select(.loadtime > 0)) | last), (map(select(.cur_perf > 0)) | last)' |
+  sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
+curl -sf "$autoscaler/deletes" | jq -c 'last' | sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
+
+say "8. Some of the metrics"
+curl -sf "$admin/metrics" | grep -E '^cppworker_(requests_total|auth|model_ready|max_perf|work)' | head -20
+
+say "9. kill -9 of the model"
+model=$(curl -sf "$admin/status" | jq .model.pid)
+kill -9 "$model"
+echo "killed process $model"
+other() { [ "$(curl -sf "$admin/status" | jq .model.pid)" != "$model" ] && curl -sf "$admin/readyz"; }
+within 60 other || fail "the model should come back"
+echo "back as process $(curl -sf "$admin/status" | jq .model.pid):"
+tail -n 12 "$run/worker.out" | grep -E ' -> |ended|launched' | sed 's/^/  /'
+again=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
+  '{auth_data: $route, payload: $payload}')
+curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$again" | jq -c . || fail "it should answer again"
+
+if $stay; then
+  say "It keeps running; Ctrl-C ends it. To try:"
+  cat <<EOF
+  curl -s $admin/status | jq .
+  curl -s $admin/metrics
+  route=\$(curl -s $autoscaler/route/ -d '{"endpoint": "demo", "cost": 24, "url": "$url"}')
+  jq -n --argjson r "\$route" '{inputs: "The train"} + \$r' | curl -s $worker_url/generate -H 'Content-Type: application/json' -d @-
+EOF
+  wait "$worker" || true
+  exit 0
+fi
+
+say "10. SIGTERM: everything is gone"
+kill -TERM "$worker"
+code=0
+wait "$worker" || code=$?
+echo "the worker's exit code: $code"
+[ "$code" -eq 0 ] || fail "it should be 0"
+left=$(pgrep -f "$run" || true)
+[ -z "$left" ] || fail "processes are left: $left"
+echo "no process of the tree is left"
+say "Each step did what it says."
