@@ -1,0 +1,95 @@
+#include "proxy/message_heads.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cppworker {
+namespace {
+
+namespace http = boost::beast::http;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(UpstreamTargetTest, DropsTheApiKeyAloneFromTheQuery) {
+  EXPECT_EQ(upstream_target("/generate"), "/generate");
+  EXPECT_EQ(upstream_target("/generate?api_key=secret"), "/generate");
+  EXPECT_EQ(upstream_target("/p?a=1&api_key=secret&b=2"), "/p?a=1&b=2");
+  EXPECT_EQ(upstream_target("/p?api_keys=1"), "/p?api_keys=1");
+  EXPECT_EQ(upstream_target("/p?api_key"), "/p");
+}
+
+RequestHead request() {
+  RequestHead head;
+  head.method(http::verb::post);
+  head.target("/generate?api_key=secret");
+  head.version(11);
+  head.set(http::field::host, "203.0.113.9:41234");
+  head.set(http::field::content_type, "application/json");
+  head.set(http::field::content_length, "999");
+  return head;
+}
+
+TEST(UpstreamRequestHeadTest, HasItsOwnHostAndLengthAndNoCredentials) {
+  RequestHead head = request();
+  head.set(http::field::authorization, "Bearer secret");
+  head.set("traceparent", "00-1-2-01");
+  std::string out = upstream_request_head(head, {"127.0.0.1:5001", "id-1", 17});
+  EXPECT_THAT(out, ::testing::StartsWith("POST /generate HTTP/1.1\r\nHost: 127.0.0.1:5001\r\n"));
+  EXPECT_THAT(out, HasSubstr("\r\nContent-Length: 17\r\n"));
+  EXPECT_THAT(out, HasSubstr("\r\ntraceparent: 00-1-2-01\r\n"));
+  EXPECT_THAT(out, HasSubstr("\r\nX-Request-Id: id-1\r\n"));
+  EXPECT_THAT(out, Not(HasSubstr("secret")));
+  EXPECT_THAT(out, Not(HasSubstr("999")));
+  EXPECT_THAT(out, ::testing::EndsWith("\r\n\r\n"));
+}
+
+TEST(UpstreamRequestHeadTest, EndsHopByHopHeadersNamedOrNot) {
+  RequestHead head = request();
+  head.set(http::field::connection, "keep-alive, X-Private");
+  head.set("X-Private", "hop");
+  head.set(http::field::transfer_encoding, "chunked");
+  head.set(http::field::expect, "100-continue");
+  std::string out = upstream_request_head(head, {"127.0.0.1:5001", "id-1", 17});
+  for (const char* name : {"Connection", "X-Private", "Transfer-Encoding", "Expect"})
+    EXPECT_THAT(out, Not(HasSubstr(name)));
+}
+
+TEST(ClientResponseHeadTest, KeepsTheServersStatusAndHeaders) {
+  ResponseHead head;
+  head.result(424);
+  head.reason("Failed Dependency");
+  head.set(http::field::content_encoding, "gzip");
+  head.insert(http::field::set_cookie, "a=1");
+  head.insert(http::field::set_cookie, "b=2");
+  head.set(http::field::connection, "close");
+  std::string out = client_response_head(head, Framing::kLength, 5, true, "id-1");
+  EXPECT_THAT(out, ::testing::StartsWith("HTTP/1.1 424 Failed Dependency\r\n"));
+  EXPECT_THAT(out, HasSubstr("Content-Encoding: gzip\r\n"));
+  EXPECT_THAT(out, HasSubstr("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"));
+  EXPECT_THAT(out, HasSubstr("Content-Length: 5\r\n"));
+  EXPECT_THAT(out, HasSubstr("Connection: keep-alive\r\n"));
+  EXPECT_THAT(out, Not(HasSubstr("close")));
+}
+
+TEST(ClientResponseHeadTest, MarksAnUnknownLengthByChunks) {
+  ResponseHead head;
+  head.result(200);
+  std::string out = client_response_head(head, Framing::kChunked, std::nullopt, true, "id-1");
+  EXPECT_THAT(out, HasSubstr("Transfer-Encoding: chunked\r\n"));
+  EXPECT_THAT(out, Not(HasSubstr("Content-Length")));
+}
+
+TEST(RequestIdTest, RepeatsOnlyWhatIsFit) {
+  RequestHead head = request();
+  EXPECT_EQ(request_id_of(head).size(), 32u);
+  EXPECT_NE(request_id_of(head), request_id_of(head));
+  head.set("X-Request-Id", "abc-123");
+  EXPECT_EQ(request_id_of(head), "abc-123");
+  head.set("X-Request-Id", std::string(129, 'x'));
+  EXPECT_EQ(request_id_of(head).size(), 32u);
+  head.set("X-Request-Id", "a b");
+  EXPECT_EQ(request_id_of(head).size(), 32u);
+}
+
+}  // namespace
+}  // namespace cppworker
