@@ -3,11 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <re2/re2.h>
 #include <signal.h>
 
 #include <filesystem>
 #include <fstream>
-#include <regex>
 
 #include "common/text.hpp"
 #include "tests/stand_ins/program.hpp"
@@ -50,11 +50,12 @@ std::string printing_program(const std::string& name, const std::string& variabl
 
 // As the worker looks at a line: without its colours.
 bool is_ready_line(const std::string& backend, const std::string& coloured) {
-  const std::string line = std::regex_replace(coloured, std::regex("\x1b\\[[0-9;]*m"), "");
+  std::string line = coloured;
+  RE2::GlobalReplace(&line, "\x1b\\[[0-9;]*m", "");
   const std::string text = read_file(kLaunchers + "/" + backend + "/backend.json", 1 << 20).value_or("{}");
   const json definition = json::parse(text);
   for (const std::string pattern : definition.at("log").at("ready")) {
-    if (std::regex_search(line, std::regex(pattern))) return true;
+    if (RE2::PartialMatch(line, pattern)) return true;
   }
   return false;
 }

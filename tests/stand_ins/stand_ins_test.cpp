@@ -34,10 +34,10 @@ TEST(Tgi, OpensItsPortOnlyAfterTheGateAndTheReadyLine) {
   ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
   auto server = tgi({{"STAND_IN_READY_GATE", gate}});
   EXPECT_THAT(server->wait_for_line("Starting shard"), HasSubstr(R"("fields":{"message":"Starting shard"})"));
+  EXPECT_THAT(server->output(), Not(HasSubstr("listening on")));
   std::ofstream(gate) << "x";
   EXPECT_THAT(server->wait_for_line("Connected"),
               HasSubstr(R"("message":"Connected","target":"text_generation_router)"));
-  EXPECT_THAT(server->output(), Not(HasSubstr("listening on")));
   EXPECT_THAT(get(server->wait_for_port(), "/health").text, StartsWith("HTTP/1.1 200 OK\r\n"));
 }
 
