@@ -1,8 +1,7 @@
 // cppworker-toy: a small real language model behind the API of text-generation-inference 3, to try the worker
-// without a GPU. The model is a word-level Markov chain of order 2 that backs off to order 1 and to single
-// words; the same seed gives the same words. Statuses, error bodies, events and log lines are TGI's. One
-// thread, a coroutine per connection. SIGTERM or SIGINT: no more connections, requests in flight are
-// finished, exit 0.
+// without a GPU: a word-level Markov chain of order 2 that backs off to order 1 and to single words.
+// Statuses, error bodies, events and log lines are TGI's. One thread, a coroutine per connection. SIGTERM or
+// SIGINT: no more connections, requests in flight are finished, exit 0.
 
 #include <csignal>
 #include <iostream>
