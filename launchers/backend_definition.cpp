@@ -53,6 +53,12 @@ std::string read_path(const ConfigValue& value, bool with_query) {
   return path;
 }
 
+// The worker's own routes on the public port (protocol sections 5 and 6): they would never reach the server.
+void refuse_reserved(const ConfigValue& value, const std::string& path) {
+  if (path == "/ping" || path.starts_with("/session/") || path.starts_with("/pyworker/"))
+    value.refuse("must not be /ping or begin with /session/ or /pyworker/: the worker answers those itself");
+}
+
 std::string read_regex(const ConfigValue& value, int least_groups = 0) {
   std::string text = value.as_string();
   re2::RE2 regex(text, re2::RE2::Quiet);
@@ -144,7 +150,9 @@ EndpointDefinition read_endpoint(ConfigObject endpoint) {
   EndpointDefinition definition;
   definition.method =
       endpoint.required("method").as_choice({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"});
-  definition.path = read_path(endpoint.required("path"), false);
+  ConfigValue path = endpoint.required("path");
+  definition.path = read_path(path, false);
+  refuse_reserved(path, definition.path);
   if_there(endpoint, "auth", [&](const ConfigValue& auth) {
     bool open = auth.as_choice({"signature", "none"}) == "none";
     definition.auth = open ? EndpointDefinition::Auth::kNone : EndpointDefinition::Auth::kSignature;

@@ -214,7 +214,9 @@ class WorkerApp {
     if (stopping_) {
       spdlog::warn("Signal {} again: no more waiting", number);
       hurried_ = true;
+      // Whichever is stopping now; shut_down hurries what comes later.
       model_->service().post(ServiceEventKind::kHurry);
+      proxy_->service().post(ServiceEventKind::kHurry);
       changed_.cancel();
       return;
     }
@@ -234,6 +236,7 @@ class WorkerApp {
     if (hurried_) model_->service().post(ServiceEventKind::kHurry);
     co_await wait_for([this] { return model_->service().state().phase == ServicePhase::kDown; });
     proxy_->service().post(ServiceEventKind::kWantDown);
+    if (hurried_) proxy_->service().post(ServiceEventKind::kHurry);
     co_await wait_for([this] { return proxy_->service().state().phase == ServicePhase::kDown; });
     if (reporter_) {
       reporter_->poke();

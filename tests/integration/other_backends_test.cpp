@@ -74,9 +74,10 @@ TEST(SerialBackendTest, SendsOneRequestAtATime) {
   ASSERT_FALSE(
       autoscaler.wait_for_report([](const json& report) { return report["loadtime"].get<double>() > 0; })
           .is_null());
-  while (get(worker.port(), "/sdapi/v1/progress").status == 503) {
-  }
   json body = wrapped(autoscaler.route({{"covers", "url"}}), {{"prompt", "sleep:50"}, {"steps", 2}});
+  // The proxy may hear a moment after the autoscaler that the model is there.
+  while (post(worker.port(), "/sdapi/v1/txt2img", body.dump()).status == 503) {
+  }
   std::vector<std::thread> clients;
   std::atomic<int> served = 0;
   for (int i = 0; i < 5; ++i)

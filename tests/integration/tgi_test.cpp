@@ -226,6 +226,16 @@ TEST_F(TgiTest, LeavesNothingBehindAfterSigterm) {
   EXPECT_THAT(worker_->tree(), ::testing::IsEmpty());
 }
 
+TEST_F(TgiTest, ASecondSignalWaitsForNothing) {
+  start_ready({{"STAND_IN_IGNORE_TERM", "1"}});
+  worker_->process().signal(SIGTERM);
+  ASSERT_TRUE(worker_->process().wait_for_line("draining"));
+  worker_->process().signal(SIGTERM);
+  // The backend's stop_timeout_s is longer than the test's patience.
+  EXPECT_EQ(worker_->process().wait_for_exit(), 0) << worker_->process().output();
+  EXPECT_THAT(worker_->tree(), ::testing::IsEmpty());
+}
+
 TEST_F(TgiTest, KeepsTheSecretFromLogsAndChildren) {
   start_ready();
   for (pid_t pid : worker_->tree()) {

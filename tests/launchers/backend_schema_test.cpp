@@ -86,6 +86,8 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["startup"] = {{"deadline_s", 86400}};
        }},
+      {"a path like the worker's own",
+       [](json& d) { d["endpoints"][0]["path"] = "/pings"; }},
       {"empty startup", [](json& d) { d["startup"] = json::object(); }},
       {"limits",
        [](json& d) {
@@ -169,6 +171,9 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"no path", [](json& d) { d["endpoints"][0].erase("path"); }},
       {"path without slash", [](json& d) { d["endpoints"][0]["path"] = "generate"; }},
       {"path with query", [](json& d) { d["endpoints"][0]["path"] = "/generate?a=b"; }},
+      {"the worker's ping", [](json& d) { d["endpoints"][0]["path"] = "/ping"; }},
+      {"the worker's sessions", [](json& d) { d["endpoints"][0]["path"] = "/session/x"; }},
+      {"the worker's management", [](json& d) { d["endpoints"][0]["path"] = "/pyworker/update"; }},
       {"no workload", [](json& d) { d["endpoints"][0].erase("workload"); }},
       {"negative workload", [](json& d) { d["endpoints"][0]["workload"] = -1; }},
       {"huge workload", [](json& d) { d["endpoints"][0]["workload"] = 1e10; }},
