@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -30,14 +31,35 @@ inline Awaitable<> sleep_for(std::chrono::nanoseconds duration) {
   co_await timer.async_wait(kTuple);
 }
 
-// Runs `work` for at most `limit`; nullopt means the time ran out and `work` was cancelled. `work` must not
-// throw.
+// The value of `work`, or what it threw.
+template <class T>
+struct Caught {
+  std::optional<T> value;
+  std::exception_ptr thrown;
+};
+template <class T>
+Awaitable<Caught<T>> caught(Awaitable<T> work) {
+  Caught<T> outcome;
+  try {
+    T value = co_await std::move(work);
+    outcome.value.emplace(std::move(value));
+  } catch (...) {
+    outcome.thrown = std::current_exception();
+  }
+  co_return outcome;
+}
+
+// Runs `work` for at most `limit`; nullopt means the time ran out and `work` was cancelled. What `work`
+// throws comes out of here at once.
 template <class T>
 Awaitable<std::optional<T>> with_deadline(Awaitable<T> work, std::chrono::nanoseconds limit) {
   using namespace asio::experimental::awaitable_operators;
-  auto result = co_await (std::move(work) || sleep_for(limit));
-  if (result.index() == 0) co_return std::get<0>(std::move(result));
-  co_return std::nullopt;
+  // Caught: || waits for a success, and a throwing `work` would look as if the time had run out.
+  auto result = co_await (caught(std::move(work)) || sleep_for(limit));
+  if (result.index() == 1) co_return std::nullopt;
+  Caught<T> outcome = std::get<0>(std::move(result));
+  if (outcome.thrown) std::rethrow_exception(outcome.thrown);
+  co_return std::move(outcome.value);
 }
 
 }  // namespace cppworker

@@ -6,6 +6,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include "common/name_lookup.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -56,14 +58,14 @@ ssl::context& client_tls() {
   return context;
 }
 
-Awaitable<Result<HttpResponse>> exchange(HttpRequest request, std::size_t largest_body) {
-  auto executor = co_await asio::this_coro::executor;
-  tcp::resolver resolver(executor);
-  auto [resolve_error, endpoints] =
-      co_await resolver.async_resolve(request.server.host, std::to_string(request.server.port), kTuple);
-  if (resolve_error) co_return fail("cannot look up " + request.server.host + ": " + resolve_error.message());
+Awaitable<Result<HttpResponse>> exchange(HttpRequest request, std::size_t largest_body, NameService names) {
+  std::string host = request.server.host;
+  Result<Addresses> addresses = co_await look_up(std::move(host), std::move(names));
+  if (!addresses) co_return addresses.error();
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& address : *addresses) endpoints.emplace_back(address, request.server.port);
 
-  tcp::socket socket(executor);
+  tcp::socket socket(co_await asio::this_coro::executor);
   auto [connect_error, endpoint] = co_await asio::async_connect(socket, endpoints, kTuple);
   if (connect_error)
     co_return fail("cannot connect to " + request.server.authority() + ": " + connect_error.message());
@@ -84,9 +86,9 @@ Awaitable<Result<HttpResponse>> exchange(HttpRequest request, std::size_t larges
 }  // namespace
 
 Awaitable<Result<HttpResponse>> http_exchange(HttpRequest request, std::chrono::milliseconds limit,
-                                              std::size_t largest_body) {
+                                              std::size_t largest_body, NameService names) {
   std::string server = request.server.authority();
-  auto result = co_await with_deadline(exchange(std::move(request), largest_body), limit);
+  auto result = co_await with_deadline(exchange(std::move(request), largest_body, std::move(names)), limit);
   if (!result)
     co_return fail("no answer from " + server + " within " + std::to_string(limit.count()) + " ms");
   co_return std::move(*result);

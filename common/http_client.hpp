@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/async.hpp"
+#include "common/name_lookup.hpp"
 #include "common/result.hpp"
 #include "common/url.hpp"
 
@@ -35,8 +36,10 @@ struct HttpResponse {
 };
 
 // The response, whatever its status, or why there was none. `limit` covers everything from name lookup to the
-// body's last byte; `largest_body` guards against a server that never stops sending.
+// body's last byte; `largest_body` guards against a server that never stops sending; `names` is another than
+// the system's in tests alone.
 Awaitable<Result<HttpResponse>> http_exchange(HttpRequest request, std::chrono::milliseconds limit,
-                                              std::size_t largest_body = 1 << 20);
+                                              std::size_t largest_body = 1 << 20,
+                                              NameService names = system_names);
 
 }  // namespace cppworker

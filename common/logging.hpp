@@ -14,8 +14,9 @@ namespace cppworker {
 // Called once, first thing in main. `program` tells the processes of one worker apart in a shared stream.
 void start_logging(std::string_view program, std::string_view level);
 
-// At most `limit` bytes of the text, control characters and broken UTF-8 replaced by '?': a line of a log
-// stays one line, and nobody's bytes move a terminal's cursor.
+// At most `limit` bytes of the text, each control character and each byte of broken UTF-8 replaced by '?',
+// cut between two characters: a line of a log stays one line, nobody's bytes move a terminal's cursor, and
+// the result is always valid UTF-8.
 std::string printable(std::string_view text, std::size_t limit = 300);
 
 }  // namespace cppworker

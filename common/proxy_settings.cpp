@@ -22,6 +22,10 @@ void visit(Visitor&& member, auto& settings) {
   member("max_queue", settings.max_queue);
   member("first_byte_timeout_s", settings.first_byte_timeout_s);
   member("between_bytes_timeout_s", settings.between_bytes_timeout_s);
+  member("whole_timeout_s", settings.whole_timeout_s);
+  member("hold_timeout_s", settings.hold_timeout_s);
+  member("max_buffered_bytes", settings.max_buffered_bytes);
+  member("user", settings.user);
 }
 
 }  // namespace

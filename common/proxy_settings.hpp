@@ -29,6 +29,15 @@ struct ProxySettings {
   std::int64_t max_queue = 100;
   int first_byte_timeout_s = 3600;
   int between_bytes_timeout_s = 600;
+  // What runs longer than this in all is stuck, though bytes trickle.
+  int whole_timeout_s = 6 * 3600;
+  // How long an accepted request waits for the inference server to be back: the load of a large model. 0:
+  // not.
+  int hold_timeout_s = 300;
+  // All bodies that are with the proxy at once: eight of the largest that are allowed.
+  std::int64_t max_buffered_bytes = std::int64_t{512} << 20;
+  // Whom the proxy runs as when root starts it.
+  std::string user = "nobody";
 };
 
 std::string encode(const ProxySettings& settings);

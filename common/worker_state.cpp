@@ -10,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> kPhases = {"loading", "ready", "unhealthy", "draining"};
-constexpr std::array<std::string_view, 3> kNotices = {"serving", "signatures_failing", "drained"};
+constexpr std::array<std::string_view, 4> kNotices = {"serving", "signatures_failing", "drained", "alive"};
 
 template <class Enum, std::size_t N>
 Result<Enum> find_name(const std::array<std::string_view, N>& names, const json& value) {
@@ -26,7 +26,11 @@ std::string_view phase_name(ModelPhase phase) {
 }
 
 std::string encode(const WorkerState& state) {
-  json message = {{"model", phase_name(state.phase)}, {"public_keys", state.public_keys}};
+  json message = {{"model", phase_name(state.phase)},
+                  {"public_keys", state.public_keys},
+                  {"max_perf", state.max_perf},
+                  {"certificate", state.certificate},
+                  {"private_key", state.private_key}};
   return message.dump() + "\n";
 }
 
@@ -36,7 +40,16 @@ Result<WorkerState> decode_state(std::string_view line) {
     return fail("cannot understand a control message: no worker state");
   auto phase = find_name<ModelPhase>(kPhases, message.value("model", json()));
   if (!phase) return phase.error();
-  WorkerState state{*phase, {}};
+  WorkerState state;
+  state.phase = *phase;
+  json certificate = message.value("certificate", json());
+  json private_key = message.value("private_key", json());
+  json max_perf = message.value("max_perf", json());
+  if (!certificate.is_string() || !private_key.is_string() || !max_perf.is_number())
+    return fail("cannot understand a control message: no certificate or max_perf");
+  state.certificate = certificate.get<std::string>();
+  state.private_key = private_key.get<std::string>();
+  state.max_perf = max_perf.get<double>();
   for (const json& key : message["public_keys"]) {
     if (!key.is_string()) return fail("cannot understand a control message: a public key isn't text");
     state.public_keys.push_back(key.get<std::string>());

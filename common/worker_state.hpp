@@ -3,6 +3,7 @@
 // just started, or missed nothing but the order, knows all it needs after one line.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,8 @@ namespace cppworker {
 inline constexpr int kListenerFd = 3;
 inline constexpr int kControlFd = 4;
 
-// A control message longer than this is a bug of the other side: a state with two 8192-bit keys has 4 kB.
+// A control message longer than this is a bug of the other side: a state with two 8192-bit keys has 4 kB, a
+// certificate's chain and key 20.
 inline constexpr std::size_t kLongestControlMessage = 64 * 1024;
 
 enum class ModelPhase {
@@ -30,6 +32,10 @@ std::string_view phase_name(ModelPhase phase);
 struct WorkerState {
   ModelPhase phase = ModelPhase::kLoading;
   std::vector<std::string> public_keys;  // PEM, newest first; the older one is valid during its overlap
+  double max_perf = 0;                   // work units/s, from the benchmark; 0: not known
+  // PEM, what the public port is served under; both empty without TLS. They come this way, since the proxy's
+  // user can't read the key's file. Secret.
+  std::string certificate, private_key;
   bool operator==(const WorkerState&) const = default;
 };
 
@@ -37,7 +43,12 @@ enum class ProxyNotice {
   kServing,            // accepts connections on the inherited socket
   kSignaturesFailing,  // several signatures in a row were wrong: the public key may have changed
   kDrained,            // draining, and nothing is in flight any more
+  kAlive,              // every thread's loop has turned since the last one
 };
+
+// While it serves, the proxy says kAlive this often; when it hasn't for that long, its loops hang.
+inline constexpr std::chrono::seconds kAliveInterval{1};
+inline constexpr std::chrono::seconds kAliveTimeout{5};
 
 std::string encode(const WorkerState& state);  // with the line's end
 Result<WorkerState> decode_state(std::string_view line);

@@ -24,6 +24,11 @@ constexpr std::int64_t kLongestStop_s = 3600;
 constexpr std::int64_t kLongestProbe_s = 3600;
 constexpr std::int64_t kMostFailures = 1000;
 constexpr double kLongestQueueTime_s = 3600;
+// As many requests as the ledger has places for (ledger_layout::kSlots).
+constexpr std::int64_t kMostConcurrency = 4096;
+// Looked for at each line of a response: a few, and short.
+constexpr std::size_t kMostFailureLines = 8;
+constexpr std::size_t kLongestFailureLine = 64;
 constexpr std::int64_t kLargestBody = std::int64_t{1} << 30;
 constexpr std::int64_t kMostBenchmarkRuns = 100;
 constexpr std::int64_t kMostBenchmarkConcurrency = 1000;
@@ -76,6 +81,15 @@ Url read_server(ConfigObject& server) {
   if (!loopback || url->tls) value.refuse("must be http on loopback, as http://127.0.0.1:5001");
   if (!url->path.empty()) value.refuse("must be a URL without a path");
   return *url;
+}
+
+// "parallel": false is how one at a time is said; "max_concurrency": N any other number.
+int read_concurrency(ConfigObject& server) {
+  bool parallel = server.boolean("parallel", true);
+  auto most = server.optional("max_concurrency");
+  if (most && !parallel) most->refuse("must not stand beside \"parallel\": false, which means 1");
+  if (most) return static_cast<int>(most->as_integer(1, kMostConcurrency));
+  return parallel ? 0 : 1;
 }
 
 int read_signal(const ConfigValue& value) {
@@ -146,6 +160,17 @@ Workload read_workload(const ConfigValue& value) {
   return *std::move(workload);
 }
 
+std::vector<std::string> read_failure_lines(const ConfigValue& list) {
+  std::vector<std::string> lines;
+  for (const ConfigValue& item : list.as_list()) {
+    lines.push_back(item.as_string());
+    if (lines.back().size() > kLongestFailureLine || lines.back().find('\n') != std::string::npos)
+      item.refuse("must be the beginning of one line, of at most 64 bytes");
+  }
+  if (lines.size() > kMostFailureLines) list.refuse("must have 8 entries at most");
+  return lines;
+}
+
 EndpointDefinition read_endpoint(ConfigObject endpoint) {
   EndpointDefinition definition;
   definition.method =
@@ -164,6 +189,16 @@ EndpointDefinition read_endpoint(ConfigObject endpoint) {
     definition.max_queue_time =
         std::chrono::milliseconds(static_cast<std::int64_t>(value.as_number(0, kLongestQueueTime_s) * 1000));
   });
+  if_there(endpoint, "max_concurrency", [&](const ConfigValue& value) {
+    definition.max_concurrency = static_cast<int>(value.as_integer(1, kMostConcurrency));
+  });
+  if_there(endpoint, "websocket", [&](const ConfigValue& value) {
+    definition.websocket = value.as_bool();
+    if (definition.websocket && definition.method != "GET")
+      value.refuse("must be false, unless the method is GET: that is how WebSocket connections begin");
+  });
+  if_there(endpoint, "failure_lines",
+           [&](const ConfigValue& value) { definition.failure_lines = read_failure_lines(value); });
   endpoint.finish();
   return definition;
 }
@@ -211,7 +246,7 @@ BackendDefinition read_backend(const fs::path& folder) {
 
   ConfigObject server(root.required("server"));
   backend.server = read_server(server);
-  backend.parallel = server.boolean("parallel", backend.parallel);
+  backend.max_concurrency = read_concurrency(server);
   server.finish();
 
   ConfigObject launch(root.required("launch"));

@@ -29,6 +29,11 @@ struct EndpointDefinition {
   Workload workload = Workload::constant(0);
   std::optional<std::int64_t> max_body_bytes;               // else the proxy's own limit
   std::optional<std::chrono::milliseconds> max_queue_time;  // else no limit
+  std::optional<int> max_concurrency;  // requests at once to this endpoint alone, which then has a queue of
+                                       // its own; else it shares the backend's
+  bool websocket = false;              // GET with an upgrade to WebSocket
+  // A line of a response with status 200 that begins with one of these says that the request failed.
+  std::vector<std::string> failure_lines;
 };
 
 struct LogDefinition {
@@ -63,7 +68,7 @@ struct BackendDefinition {
   std::string description;    // may be empty
   std::string folder;         // absolute
   Url server;                 // http on loopback
-  bool parallel = true;       // false: one request at a time, the others wait in the proxy
+  int max_concurrency = 0;    // requests at once, the others wait in the proxy; 0: unlimited
   std::string launch_script;  // absolute path; an executable file inside the folder
   int stop_signal = 15;       // SIGTERM
   std::chrono::seconds stop_timeout{90};

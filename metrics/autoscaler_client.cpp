@@ -1,7 +1,8 @@
 #include "metrics/autoscaler_client.hpp"
 
+#include <optional>
+
 #include "common/http_client.hpp"
-#include "common/text.hpp"
 
 namespace cppworker {
 namespace {
@@ -18,6 +19,23 @@ std::string answered(int status) {
   return "it answered " + std::to_string(status);
 }
 
+bool is_4xx(int status) {
+  return status >= 400 && status < 500;
+}
+
+// Whether the answer is about the message. 401 and 403 are about the token, 408 and 429 about the moment: the
+// same message may be taken later.
+bool refuses_message(int status) {
+  return is_4xx(status) && status != 401 && status != 403 && status != 408 && status != 429;
+}
+
+// What came of a message.
+struct Outcome {
+  std::optional<HttpResponse> response{};  // of the first address that answered well
+  Error error{};                           // otherwise: why the last one failed
+  bool refused = false;                    // otherwise: whether all refuse this message
+};
+
 class HttpAutoscalerClient : public AutoscalerClient {
  public:
   HttpAutoscalerClient(std::vector<Url> addresses, AutoscalerTuning tuning)
@@ -27,66 +45,79 @@ class HttpAutoscalerClient : public AutoscalerClient {
   }
 
   Awaitable<Result<void>> post_status(nlohmann::json report) override {
-    return post("/worker_status/", std::move(report), addresses_);
+    Outcome outcome = co_await post("/worker_status/", std::move(report), addresses_);
+    if (!outcome.response) co_return outcome.error;
+    co_return Result<void>();
   }
 
-  Awaitable<Result<void>> post_deleted(nlohmann::json request) override {
-    return post("/delete_requests/", std::move(request), deletion_addresses_);
+  Awaitable<Result<Reception>> post_deleted(nlohmann::json request) override {
+    if (deletion_addresses_.empty()) co_return Reception();
+    Outcome outcome = co_await post("/delete_requests/", std::move(request), deletion_addresses_);
+    if (outcome.response) co_return Reception();
+    if (outcome.refused) co_return Reception{outcome.error.message};
+    co_return outcome.error;
   }
 
   Awaitable<Result<std::string>> fetch_public_key() override {
     HttpRequest request;
     request.target = "/pubkey/";
-    auto response = co_await exchange_with_first(std::move(request), addresses_);
-    if (!response) co_return wrap("cannot fetch the public key", response.error());
-    if (response->body.find("-----BEGIN PUBLIC KEY-----") == std::string::npos)
+    Outcome outcome = co_await exchange_with_first(std::move(request), addresses_);
+    if (!outcome.response) co_return wrap("cannot fetch the public key", outcome.error);
+    if (outcome.response->body.find("-----BEGIN PUBLIC KEY-----") == std::string::npos)
       co_return fail("cannot fetch the public key: the answer is no PEM public key");
-    co_return std::move(response->body);
+    co_return std::move(outcome.response->body);
   }
 
  private:
-  Awaitable<Result<void>> post(std::string target, nlohmann::json body, const std::vector<Url>& addresses) {
-    if (addresses.empty()) co_return Result<void>();
+  Awaitable<Outcome> post(std::string target, nlohmann::json body, const std::vector<Url>& addresses) {
     HttpRequest request;
     request.method = "POST";
     request.target = target;
     request.content_type = "application/json";
     // Broken UTF-8, say in a captured error line, is replaced: a report is never lost over a byte.
     request.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    auto response = co_await exchange_with_first(std::move(request), addresses);
-    if (!response) co_return wrap("cannot report to " + target, response.error());
-    co_return Result<void>();
+    Outcome outcome = co_await exchange_with_first(std::move(request), addresses);
+    if (!outcome.response) outcome.error = wrap("cannot report to " + target, outcome.error);
+    co_return outcome;
   }
 
   // The request's target is put behind each address's own path: an address is a prefix, not a base to resolve
   // against, which would drop its path.
-  Awaitable<Result<HttpResponse>> exchange_with_first(HttpRequest request,
-                                                      const std::vector<Url>& addresses) {
-    Error last = fail("there is no address");
+  Awaitable<Outcome> exchange_with_first(HttpRequest request, const std::vector<Url>& addresses) {
+    Outcome outcome;
+    outcome.error = fail("there is no address");
+    bool all_refuse = !addresses.empty();
     for (const Url& address : addresses) {
       HttpRequest addressed = request;
       addressed.server = address;
       addressed.target = address.path + request.target;
-      auto response = co_await exchange_with_retries(std::move(addressed));
-      if (response) co_return response;
-      last = response.error();
+      outcome = co_await exchange_with_retries(std::move(addressed));
+      if (outcome.response) co_return outcome;
+      all_refuse = all_refuse && outcome.refused;
     }
-    co_return last;
+    outcome.refused = all_refuse;
+    co_return outcome;
   }
 
-  Awaitable<Result<HttpResponse>> exchange_with_retries(HttpRequest request) {
+  Awaitable<Outcome> exchange_with_retries(HttpRequest request) {
     std::string address = request.server.text();
-    Error last;
+    Outcome outcome;
     for (int attempt = 1; attempt <= tuning_.tries; ++attempt) {
       if (attempt > 1) co_await sleep_for(tuning_.pause);
       HttpRequest again = request;
       auto response = co_await http_exchange(std::move(again), tuning_.try_limit, kLargestAnswer);
-      if (response && response->ok()) co_return response;
-      last = wrap(address, response ? fail(answered(response->status)) : response.error());
+      if (response && response->ok()) {
+        outcome.response = std::move(*response);
+        break;
+      }
+      outcome.error = wrap(address, response ? fail(answered(response->status)) : response.error());
       // It understood, and refuses: the same again won't help.
-      if (response && response->status >= 400 && response->status < 500) break;
+      if (response && is_4xx(response->status)) {
+        outcome.refused = refuses_message(response->status);
+        break;
+      }
     }
-    co_return last;
+    co_return outcome;
   }
 
   const std::vector<Url> addresses_;
@@ -95,17 +126,6 @@ class HttpAutoscalerClient : public AutoscalerClient {
 };
 
 }  // namespace
-
-Result<std::vector<Url>> parse_report_addresses(std::string_view text) {
-  std::vector<Url> addresses;
-  for (const std::string& part : split_list(text, ',')) {
-    auto url = parse_url(part);
-    if (!url) return wrap("cannot use the report address", url.error());
-    addresses.push_back(std::move(*url));
-  }
-  if (addresses.empty()) return fail("cannot use the report addresses: there is none");
-  return addresses;
-}
 
 std::unique_ptr<AutoscalerClient> make_autoscaler_client(std::vector<Url> addresses,
                                                          AutoscalerTuning tuning) {

@@ -9,7 +9,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 #include <nlohmann/json.hpp>
 
@@ -19,13 +18,22 @@
 
 namespace cppworker {
 
+// How a message fared that was answered.
+struct Reception {
+  // Why every address refuses this very message, however often it is sent: "…: it answered 422". Empty:
+  // taken.
+  std::string refusal;
+
+  bool taken() const { return refusal.empty(); }
+};
+
 class AutoscalerClient {
  public:
   virtual ~AutoscalerClient() = default;
 
   virtual Awaitable<Result<void>> post_status(nlohmann::json report) = 0;
   // Done without sending when no address takes it: nobody waits for these requests then.
-  virtual Awaitable<Result<void>> post_deleted(nlohmann::json request) = 0;
+  virtual Awaitable<Result<Reception>> post_deleted(nlohmann::json request) = 0;
   virtual Awaitable<Result<std::string>> fetch_public_key() = 0;  // PEM
 };
 
@@ -35,9 +43,6 @@ struct AutoscalerTuning {
   std::chrono::milliseconds try_limit{10000};
   std::chrono::milliseconds pause{2000};  // between two tries of one address
 };
-
-// REPORT_ADDR: addresses separated by commas, at least one.
-Result<std::vector<Url>> parse_report_addresses(std::string_view text);
 
 std::unique_ptr<AutoscalerClient> make_autoscaler_client(std::vector<Url> addresses,
                                                          AutoscalerTuning tuning = {});

@@ -111,6 +111,11 @@ void add_present(Families& families, const LedgerSnapshot& books) {
   auto& reports = families.emplace_back(
       family("cppworker_reports_acknowledged_total", "Load reports that got through.", MetricType::Counter));
   add_counter(reports, {}, static_cast<double>(books.acknowledged.reports));
+  auto& outdated = families.emplace_back(
+      family("cppworker_ledger_outdated",
+             "1 when the ledger's lock couldn't be had: its figures are those of the scrape before.",
+             MetricType::Gauge));
+  add_gauge(outdated, {}, books.outdated ? 1 : 0);
   auto& reqnums = families.emplace_back(
       family("cppworker_distinct_reqnums_total", "Different reqnums that came in.", MetricType::Counter));
   add_counter(reqnums, {}, static_cast<double>(books.distinct_reqnums));

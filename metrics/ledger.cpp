@@ -18,11 +18,6 @@ using namespace ledger_layout;
 // Beyond that something else is badly wrong, and memory has to stay bounded.
 constexpr std::size_t kMostDeferred = 2 * kSlots;
 
-std::int64_t unix_milliseconds() {
-  auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
 // Whether the books at hand can be continued; if not, why. Repairs what a dead process left.
 Result<std::optional<std::string>> reason_to_begin_anew(LedgerFile& file, std::uint64_t identity,
                                                         std::chrono::milliseconds bound) {
@@ -34,6 +29,11 @@ Result<std::optional<std::string>> reason_to_begin_anew(LedgerFile& file, std::u
   if (auto locked = file.lock_shared(bound); !locked) return locked.error();
   LedgerLock lock(file.words(), bound);
   if (!lock) return fail("a stopped process holds its lock; continue or end that process");
+  const TestPoint never;
+  LedgerTransaction books(file.words(), never);
+  if (std::size_t torn = remove_torn_sessions(books); torn > 0)
+    spdlog::warn("Ledger: {} sessions are gone, their texts were damaged", torn);
+  books.commit();
   return find_contradiction(file.words());
 }
 
@@ -46,6 +46,11 @@ Result<void> move_aside(const std::string& path, const std::string& why) {
 }
 
 }  // namespace
+
+std::int64_t unix_milliseconds() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
 
 Ledger::Ledger(LedgerFile file, LedgerOptions options)
     : file_(std::move(file)), words_(file_.words()), options_(std::move(options)) {}
@@ -230,6 +235,52 @@ void Ledger::forget_finished(bool success, std::size_t n) {
     drop_oldest_finished(books, success, n);
     books.commit();
   });
+}
+
+SessionCreation Ledger::create_session(const NewSession& session, std::size_t most, std::int64_t now) {
+  LedgerLock held = lock();
+  if (!held) return SessionCreation::kLocked;
+  LedgerTransaction books = begin();
+  SessionCreation created = cppworker::create_session(books, session, most, now);
+  books.commit();
+  return created;
+}
+
+std::pair<SessionVerdict, SessionRecord> Ledger::find_session(std::string_view id, std::int64_t now) {
+  LedgerLock held = lock();
+  if (!held) return {SessionVerdict::kLocked, {}};
+  return cppworker::find_session(begin(), id, now);
+}
+
+SessionVerdict Ledger::touch_session(std::string_view id, const SessionDigest& owner, std::int64_t now) {
+  LedgerLock held = lock();
+  if (!held) return SessionVerdict::kLocked;
+  LedgerTransaction books = begin();
+  SessionVerdict verdict = cppworker::touch_session(books, id, owner, now);
+  books.commit();
+  return verdict;
+}
+
+std::pair<SessionVerdict, SessionRecord> Ledger::begin_close_session(std::string_view id, std::int64_t now) {
+  LedgerLock held = lock();
+  if (!held) return {SessionVerdict::kLocked, {}};
+  LedgerTransaction books = begin();
+  auto closing = cppworker::begin_close_session(books, id, now);
+  books.commit();
+  return closing;
+}
+
+void Ledger::remove_session(std::string_view id) {
+  enter([this, id = std::string(id)] {
+    LedgerTransaction books = begin();
+    if (cppworker::remove_session(books, id)) books.commit();
+  });
+}
+
+std::vector<std::string> Ledger::expired_sessions(std::int64_t now) {
+  LedgerLock held = lock();
+  if (!held) return {};
+  return cppworker::expired_sessions(begin(), now);
 }
 
 }  // namespace cppworker

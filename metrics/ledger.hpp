@@ -1,5 +1,5 @@
 // The worker's books, in a file that the supervisor and the proxies map: what came in, what became of it,
-// what is in flight, what the autoscaler hasn't heard yet, and which signed requests were seen.
+// what is in flight, what the autoscaler hasn't heard yet, which signed requests were seen, and the sessions.
 //
 // The supervisor creates the ledger, and settles what a dead proxy left in flight. A proxy attaches; it calls
 // accept() for each request that it lets in and finish() once for each that it accepted, or reject() for an
@@ -9,7 +9,7 @@
 // process killed anywhere leaves all of it or nothing. Calls wait for the lock no longer than
 // LedgerOptions::lock_bound. When it can't be had, because a stopped process holds it, accept() says kLocked,
 // snapshot() gives the figures of the time before, and what must not be lost (finish, reject, settle,
-// acknowledge, forget) is kept in memory and entered with the next call that gets the lock.
+// acknowledge, forget, remove_session) is kept in memory and entered with the next call that gets the lock.
 //
 // Units: milli work units, seconds. Where the figures are from: protocol 4 (reports) and 2 (replay).
 #pragma once
@@ -28,6 +28,7 @@
 #include "metrics/ledger_books.hpp"
 #include "metrics/ledger_file.hpp"
 #include "metrics/ledger_lock.hpp"
+#include "metrics/ledger_sessions.hpp"
 #include "metrics/ledger_snapshot.hpp"
 
 namespace cppworker {
@@ -41,6 +42,9 @@ struct LedgerOptions {
   std::chrono::milliseconds lock_bound;
   TestPoint test_point = {};  // tests alone
 };
+
+// The time as the sessions' calls take it.
+std::int64_t unix_milliseconds();
 
 class Ledger {
  public:
@@ -82,6 +86,15 @@ class Ledger {
   // The oldest of the finished requests that the autoscaler hasn't heard of, and their removal once it has.
   std::vector<std::int64_t> finished(bool success, std::size_t most);
   void forget_finished(bool success, std::size_t n);
+
+  // Sessions: what each answers is said in ledger_sessions.hpp. `now` is unix_milliseconds().
+  SessionCreation create_session(const NewSession& session, std::size_t most, std::int64_t now);
+  std::pair<SessionVerdict, SessionRecord> find_session(std::string_view id, std::int64_t now);
+  SessionVerdict touch_session(std::string_view id, const SessionDigest& owner, std::int64_t now);
+  std::pair<SessionVerdict, SessionRecord> begin_close_session(std::string_view id, std::int64_t now);
+  void remove_session(std::string_view id);
+  std::vector<std::string> expired_sessions(std::int64_t now);
+  std::size_t session_count() const { return count_sessions(words_); }  // no lock: a gauge
 
  private:
   Ledger(LedgerFile file, LedgerOptions options);

@@ -14,7 +14,9 @@
 //   rings         request_idx of finished requests that the autoscaler hasn't heard of: success, failure
 //   in flight     a bitmap of the slots taken, and the slots
 //   endpoints     a name and its figures
+//   sessions      what is small of each: state, id, digest of its auth_data, times, sizes of its texts
 //   counters      independent: single atomic additions, no lock, not part of any transaction
+//   texts         what is large of each session, too large for the journal (ledger_sessions.hpp)
 #pragma once
 
 #include <pthread.h>
@@ -27,7 +29,7 @@ namespace cppworker::ledger_layout {
 
 // "cppwldgr" as bytes on a little-endian machine.
 inline constexpr std::uint64_t kMagic = 0x7267646c77707063;
-inline constexpr std::uint64_t kVersion = 1;
+inline constexpr std::uint64_t kVersion = 2;
 
 // A cache line: what the mutex, the totals and the slots are aligned to, so that they don't share one by
 // chance.
@@ -151,16 +153,60 @@ constexpr std::size_t endpoint_requests(std::size_t index, TotalOf outcome) {
          static_cast<std::size_t>(TotalOf::kServed);
 }
 
+// sessions. A worker offers 10 unless it is told otherwise; each holds a place at the inference server.
+inline constexpr std::size_t kSessions = 64;
+inline constexpr std::size_t kSessionIdWords = 2;
+inline constexpr std::size_t kSessionDigestWords = 4;
+inline constexpr std::size_t kSessionTextKinds = 3;
+
+inline constexpr std::size_t kSessionState = 0;  // one of the three below
+inline constexpr std::size_t kSessionId = 1;     // 13 bytes, the rest 0
+inline constexpr std::size_t kSessionDigest = kSessionId + kSessionIdWords;
+inline constexpr std::size_t kSessionLifetime = kSessionDigest + kSessionDigestWords;  // milliseconds
+inline constexpr std::size_t kSessionCreated = kSessionLifetime + 1;                   // UNIX milliseconds
+inline constexpr std::size_t kSessionExpiration = kSessionCreated + 1;
+inline constexpr std::size_t kSessionClosingSince = kSessionExpiration + 1;  // valid while it is closing
+inline constexpr std::size_t kSessionSizes = kSessionClosingSince + 1;       // bytes of each text
+inline constexpr std::size_t kSessionTextHash = kSessionSizes + kSessionTextKinds;
+inline constexpr std::size_t kSessionWords = next_line(kSessionTextHash + 1);
+inline constexpr std::size_t kSessionTable = next_line(endpoint(kEndpoints));
+
+inline constexpr std::uint64_t kSessionFree = 0;
+inline constexpr std::uint64_t kSessionOpen = 1;
+inline constexpr std::uint64_t kSessionClosing = 2;
+
+constexpr std::size_t session(std::size_t index) {
+  return kSessionTable + index * kSessionWords;
+}
+
 // counters
 inline constexpr std::size_t kCounters = 64;
-inline constexpr std::size_t kCounterTable = next_line(endpoint(kEndpoints));
+inline constexpr std::size_t kCounterTable = next_line(session(kSessions));
 
-inline constexpr std::size_t kTotalWords = kCounterTable + kCounters;
+// texts. auth_data with every member at its limit has some 7700 bytes (proxy/envelope.hpp).
+enum class SessionText { kAuthData, kOnCloseRoute, kOnClosePayload };
+inline constexpr std::array<std::size_t, kSessionTextKinds> kSessionTextBytes = {8192, 256, 16384};
+inline constexpr std::size_t kSessionTexts = next_line(kCounterTable + kCounters);
+inline constexpr std::size_t kSessionTextWords =
+    (kSessionTextBytes[0] + kSessionTextBytes[1] + kSessionTextBytes[2]) / sizeof(std::uint64_t);
+
+constexpr std::size_t longest_text(SessionText kind) {
+  return kSessionTextBytes[static_cast<std::size_t>(kind)];
+}
+constexpr std::size_t session_text(std::size_t index, SessionText kind) {
+  std::size_t bytes = 0;
+  for (std::size_t before = 0; before < static_cast<std::size_t>(kind); ++before)
+    bytes += kSessionTextBytes[before];
+  return kSessionTexts + index * kSessionTextWords + bytes / sizeof(std::uint64_t);
+}
+
+inline constexpr std::size_t kTotalWords = kSessionTexts + kSessions * kSessionTextWords;
 inline constexpr std::size_t kTotalBytes = kTotalWords * sizeof(std::uint64_t);
 
 static_assert(kDistinctBitsWords + 24 <= kJournalEntries, "the longest acceptance fits into the journal");
 static_assert(kSlots % 64 == 0 && kDistinctReqnums % 64 == 0);
 static_assert(kMutex % kLineWords == 0 && kTotals % kLineWords == 0 && kSlotTable % kLineWords == 0);
-static_assert(kTotalBytes < 1 << 20, "the ledger stays small enough to be mapped whole by every process");
+static_assert(kSessionTextWords % kLineWords == 0);
+static_assert(kTotalBytes < 4 << 20, "the ledger stays small enough to be mapped whole by every process");
 
 }  // namespace cppworker::ledger_layout

@@ -39,6 +39,13 @@ void LedgerTransaction::add(std::size_t word, std::uint64_t delta) {
   set(word, get(word) + delta);
 }
 
+void LedgerTransaction::write_aside(std::size_t word, std::uint64_t value) {
+  if (word < kSessionTexts || word >= kTotalWords)
+    throw std::logic_error("a ledger transaction writes aside what others may read");
+  words_.store(word, value);
+  step();
+}
+
 void LedgerTransaction::commit() {
   if (count_ == 0) return;
   step();

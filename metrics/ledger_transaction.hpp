@@ -13,6 +13,9 @@
 // the changes again from the journal (redo_journal): the values are absolute, so making them twice is making
 // them once.
 //
+// What is longer than the journal is written aside first (write_aside): into a place that is free, and that
+// only this transaction makes somebody's. A process killed before that leaves bytes that nobody reads.
+//
 // This holds against the death of a process, whose stores the kernel leaves in program order; a machine that
 // loses power may lose the order in which pages reach the disk, and then ledger_check.hpp finds it out.
 //
@@ -29,7 +32,7 @@
 
 namespace cppworker {
 
-// Called between the steps of a commit, with the step's number: tests die there. Empty in production.
+// Called between the steps of a transaction, with the step's number: tests die there. Empty in production.
 using TestPoint = std::function<void(int step)>;
 
 class LedgerTransaction {
@@ -41,6 +44,9 @@ class LedgerTransaction {
   std::uint64_t get(std::size_t word) const;
   void set(std::size_t word, std::uint64_t value);
   void add(std::size_t word, std::uint64_t delta);
+
+  // Writes the word now, not at commit(): one of a session's texts, in a slot that is free.
+  void write_aside(std::size_t word, std::uint64_t value);
 
   void commit();
 

@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "common/logging.hpp"
 
 namespace cppworker {
@@ -13,6 +15,8 @@ LoadReporter::LoadReporter(asio::any_io_executor executor, Ledger& ledger, Autos
       facts_(std::move(facts)),
       tuning_(tuning),
       schedule_(tuning.times),
+      successes_{true, FailureLog("delete_requests of successes"), tuning.most_deleted},
+      failures_{false, FailureLog("delete_requests of failures"), tuning.most_deleted},
       report_timer_(executor),
       delete_timer_(executor) {}
 
@@ -41,23 +45,23 @@ void LoadReporter::stop() {
   delete_timer_.cancel();
 }
 
-// False when the loop has to end.
 Awaitable<bool> LoadReporter::wait(asio::steady_timer& timer, std::chrono::milliseconds duration) {
   if (!stopping_) {
     timer.expires_after(duration);
     co_await timer.async_wait(kTuple);
   }
   auto cancellation = co_await asio::this_coro::cancellation_state;
-  co_return !stopping_ && cancellation.cancelled() == asio::cancellation_type::none;
+  co_return cancellation.cancelled() == asio::cancellation_type::none;
 }
 
 Awaitable<> LoadReporter::report_until_stopped() {
   // Cancellation is asked for in wait(): an exception thrown by it would look like a failure to report.
   co_await asio::this_coro::throw_if_cancelled(false);
-  bool going_on = !stopping_;
-  while (going_on) {
+  bool last = false, going_on = true;
+  while (going_on && !last) {
+    last = stopping_;
     try {
-      co_await report_if_due();
+      co_await report_if_due(last);
     } catch (const std::exception& error) {
       status_log_.failed(error.what());
     }
@@ -66,12 +70,14 @@ Awaitable<> LoadReporter::report_until_stopped() {
   }
 }
 
-Awaitable<> LoadReporter::report_if_due() {
+Awaitable<> LoadReporter::report_if_due(bool last) {
   WorkerFacts facts = progress_.prepare(facts_());
   LedgerSnapshot books = ledger_.snapshot();
   nlohmann::json report = worker_status(facts, books);
   auto now = std::chrono::steady_clock::now();
-  if (!schedule_.due(now, progress_.says_something_new(report))) co_return;
+  bool news = progress_.says_something_new(report);
+  // After the last there is no later.
+  if (!schedule_.due(now, news) && !(last && news)) co_return;
 
   schedule_.begun(now);
   auto sent = co_await client_.post_status(report);
@@ -87,34 +93,53 @@ Awaitable<> LoadReporter::report_if_due() {
 
 Awaitable<> LoadReporter::delete_until_stopped() {
   co_await asio::this_coro::throw_if_cancelled(false);
-  bool going_on = !stopping_;
-  while (going_on) {
-    for (bool success : {true, false}) {
+  bool last = false, going_on = true;
+  while (going_on && !last) {
+    last = stopping_;
+    for (Finished* finished : {&successes_, &failures_}) {
       try {
-        co_await tell_finished(success);
+        co_await tell_finished(*finished);
       } catch (const std::exception& error) {
-        (success ? success_log_ : failure_log_).failed(error.what());
+        finished->log.failed(error.what());
       }
     }
     going_on = co_await wait(delete_timer_, tuning_.delete_every);
   }
 }
 
-Awaitable<> LoadReporter::tell_finished(bool success) {
-  FailureLog& log = success ? success_log_ : failure_log_;
-  while (!stopping_) {
-    std::vector<std::int64_t> finished = ledger_.finished(success, tuning_.most_deleted);
-    if (finished.empty()) co_return;
-    nlohmann::json body = delete_requests(facts_(), finished, success);
-    auto sent = co_await client_.post_deleted(std::move(body));
-    if (!sent) {
-      log.failed(sent.error().message);
+// All that wait, in batches. A refused batch is halved until what is refused stands alone, and is dropped:
+// the autoscaler would never take it, and the others would wait behind it for ever.
+Awaitable<> LoadReporter::tell_finished(Finished& finished) {
+  while (true) {
+    std::vector<std::int64_t> waiting = ledger_.finished(finished.success, finished.batch);
+    if (waiting.empty()) co_return;
+    nlohmann::json body = delete_requests(facts_(), waiting, finished.success);
+    auto received = co_await client_.post_deleted(std::move(body));
+    if (!received) {
+      finished.log.failed(received.error().message);
       co_return;
     }
-    ledger_.forget_finished(success, finished.size());
-    log.succeeded();
-    if (finished.size() < tuning_.most_deleted) co_return;
+    if (!received->taken() && waiting.size() > 1) {
+      finished.batch = waiting.size() / 2;
+      continue;
+    }
+    ledger_.forget_finished(finished.success, waiting.size());
+    finished.log.succeeded();
+    if (!received->taken()) {
+      drop_refused(finished, waiting.front(), received->refusal);
+      continue;
+    }
+    bool all = waiting.size() < finished.batch;
+    finished.batch = std::min(finished.batch * 2, tuning_.most_deleted);
+    if (all) co_return;
   }
+}
+
+void LoadReporter::drop_refused(Finished& finished, std::int64_t request_idx, const std::string& why) {
+  if (++finished.refused < finished.next_note) return;
+  finished.next_note *= 10;
+  spdlog::warn("Autoscaler refuses the finished request {}, which is dropped, {} so far: {}", request_idx,
+               finished.refused, printable(why));
 }
 
 }  // namespace cppworker

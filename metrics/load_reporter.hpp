@@ -4,13 +4,16 @@
 // Reports what the ledger holds beyond the last acknowledged report, and moves that base only when a report
 // got through. Nothing that the autoscaler or the network does ends a loop.
 //
-// The caller spawns run() and keeps the reporter, the ledger and the client alive until it returns. It
-// returns after its coroutine was cancelled, or after stop(), once the exchanges under way have ended.
-// Threads: everything on one, the executor of run().
+// The caller spawns run() and keeps the reporter, the ledger and the client alive until it returns. After
+// stop() it tells once more what isn't told yet, the end of the last requests for the most part, and returns;
+// how long that may take is the caller's to limit. When its coroutine is cancelled it returns once the
+// exchanges under way have ended. Threads: everything on one, the executor of run().
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <boost/asio/steady_timer.hpp>
 
 #include "common/async.hpp"
@@ -52,10 +55,21 @@ class LoadReporter {
     int streak_ = 0;
   };
 
+  // The two kinds of finished requests are told apart from each other.
+  struct Finished {
+    bool success;
+    FailureLog log;
+    std::size_t batch;            // halved by refusals, doubled by what is taken
+    std::uint64_t refused = 0;    // dropped, since they alone were refused
+    std::uint64_t next_note = 1;  // the log hears of the first, the tenth, the hundredth
+  };
+
   Awaitable<> report_until_stopped();
   Awaitable<> delete_until_stopped();
-  Awaitable<> report_if_due();
-  Awaitable<> tell_finished(bool success);
+  Awaitable<> report_if_due(bool last);
+  Awaitable<> tell_finished(Finished& finished);
+  void drop_refused(Finished& finished, std::int64_t request_idx, const std::string& why);
+  // False when the coroutine was cancelled.
   Awaitable<bool> wait(asio::steady_timer& timer, std::chrono::milliseconds duration);
 
   Ledger& ledger_;
@@ -64,8 +78,8 @@ class LoadReporter {
   const LoadReporterTuning tuning_;
   ReportSchedule schedule_;
   ReportProgress progress_;
-  FailureLog status_log_{"worker_status"}, success_log_{"delete_requests of successes"},
-      failure_log_{"delete_requests of failures"};
+  FailureLog status_log_{"worker_status"};
+  Finished successes_, failures_;
   asio::steady_timer report_timer_, delete_timer_;
   bool stopping_ = false;
 };

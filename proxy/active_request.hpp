@@ -1,46 +1,62 @@
 // The request that a connection works on now, as seen by those who may have to end it: the watch on the
-// client's leaving, and the deadline.
+// client's leaving, the deadline, and the end of its session.
 //
 // Threads: the connection's own.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "proxy/admission.hpp"
 #include "proxy/deadline_ticker.hpp"
 
 namespace cppworker {
 
-enum class AbortCause { kNone, kClientGone, kTimedOut };
+enum class AbortCause { kNone, kClientGone, kTimedOut, kSessionEnded };
 
 class ActiveRequest {
  public:
+  using Clock = Deadlined::Clock;
+
   explicit ActiveRequest(Deadlined& deadline) : deadline_(deadline) {}
 
+  // From here on the whole request may take `limit`, whatever its phases are allowed.
+  void begin(Clock::duration limit) { whole_until_ = Clock::now() + limit; }
   // The phase that begins may take `limit`.
-  void begin_phase(Deadlined::Clock::duration limit) { deadline_.set_deadline(limit); }
+  void begin_phase(Clock::duration limit) {
+    deadline_.set_deadline_at(std::min(Clock::now() + limit, whole_until_));
+  }
   void end_phase() { deadline_.clear_deadline(); }
+  Clock::time_point whole_until() const { return whole_until_; }
 
+  // What the request waits for at the moment; nullptr when it doesn't any more.
   void set_upstream(asio::ip::tcp::socket* socket) { upstream_ = socket; }
+  void set_pause(asio::steady_timer* timer) { pause_ = timer; }
   void set_waiter(Admission* admission, std::shared_ptr<Admission::Waiter> waiter) {
     admission_ = admission;
     waiter_ = std::move(waiter);
   }
 
-  // Ends whatever the request waits for: its place in the queue, or the connection to the inference server,
-  // which is closed at once so that the server stops computing for nobody. Only the first cause counts.
+  // Ends whatever the request waits for: its place in the queue, a pause, or the connection to the inference
+  // server, which is closed at once so that the server stops computing for nobody. Only the first cause
+  // counts.
   void abort(AbortCause cause) {
     if (cause_ == AbortCause::kNone) cause_ = cause;
     if (waiter_) admission_->give_up(waiter_);
+    if (pause_ != nullptr) pause_->cancel();
     boost::system::error_code ignored;
     if (upstream_ != nullptr) upstream_->close(ignored);
   }
   AbortCause cause() const { return cause_; }
+  bool aborted() const { return cause_ != AbortCause::kNone; }
 
   void reset() {
     cause_ = AbortCause::kNone;
+    whole_until_ = Clock::time_point::max();
     upstream_ = nullptr;
+    pause_ = nullptr;
     admission_ = nullptr;
     waiter_.reset();
     deadline_.clear_deadline();
@@ -48,8 +64,10 @@ class ActiveRequest {
 
  private:
   Deadlined& deadline_;
+  Clock::time_point whole_until_ = Clock::time_point::max();
   AbortCause cause_ = AbortCause::kNone;
   asio::ip::tcp::socket* upstream_ = nullptr;
+  asio::steady_timer* pause_ = nullptr;
   Admission* admission_ = nullptr;
   std::shared_ptr<Admission::Waiter> waiter_;
 };

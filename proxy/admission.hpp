@@ -1,7 +1,8 @@
-// How many requests the inference server works on at once: unlimited, or N (1 for a server that executes one
-// at a time), with a bounded first-in-first-out queue before it.
+// How many requests are at the inference server at once: unlimited, N, or strictly one, with a bounded
+// first-in-first-out queue before it.
 //
-//   reserve():  fewer than N inside -> in;  queue shorter than its bound -> queued;  else full
+//   reserve():  the wait would be too long -> too long;  fewer than N inside -> in;
+//               the queue has room -> queued;  else full
 //   wait():     queued -> in, when those before have left
 //   leave():    the first of the queue goes in, in the place that became free
 //
@@ -11,63 +12,102 @@
 // Threads: shared by all threads of the proxy. A waiter is woken on its own executor.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <boost/asio/steady_timer.hpp>
 
 #include "common/async.hpp"
+#include "proxy/service_rate.hpp"
 
 namespace cppworker {
 
+struct AdmissionLimits {
+  std::size_t concurrency = 0;  // 0: unlimited
+  std::size_t queue_requests = 100;
+  std::uint64_t queue_bytes = std::uint64_t{256} << 20;  // of the bodies that wait
+};
+
+// What a request asks for.
+struct Demand {
+  std::int64_t work_milli = 0;
+  std::uint64_t bytes = 0;                                // of its body
+  std::optional<std::chrono::milliseconds> longest_wait;  // refused when the expected wait is longer
+};
+
 class Admission {
  public:
+  using Clock = ServiceRate::Clock;
+
+  // Told to the client when nothing is known of the server's rate: about one request of a server that
+  // executes one at a time.
+  static constexpr std::chrono::seconds kRetryUnknown{2};
+  // An honest figure may be hours; nobody is helped by a client that sleeps that long while load falls.
+  static constexpr std::chrono::seconds kLongestRetry{600};
+
   enum class Place {
-    kIn,      // call leave() when done
-    kQueued,  // call wait(), or give_up()
-    kFull,    // refused: nothing to undo
+    kIn,       // call leave() when done
+    kQueued,   // call wait(), or abandon()
+    kFull,     // refused: nothing to undo
+    kTooLong,  // the same
+  };
+  struct Reservation {
+    Place place;
+    std::chrono::seconds retry_after{0};  // of a refusal: when it may be otherwise
   };
 
-  // A place in the queue. Belongs to one request and is used on that request's thread.
+  // A place in the queue or inside. Belongs to one request and is used on that request's thread.
   class Waiter {
    public:
-    explicit Waiter(asio::any_io_executor executor) : timer_(std::move(executor)) {}
+    Waiter(asio::any_io_executor executor, const Demand& demand)
+        : executor_(std::move(executor)), demand_(demand) {}
 
    private:
     friend class Admission;
-    enum class State { kNew, kQueued, kIn, kGivenUp };
-    asio::steady_timer timer_;
-    State state_ = State::kNew;  // guarded by Admission::mutex_
+    enum class State { kNew, kQueued, kIn, kGone };
+    const asio::any_io_executor executor_;
+    const Demand demand_;
+    std::optional<asio::steady_timer> timer_;  // made by wait(): most requests never wait
+    State state_ = State::kNew;                // guarded by Admission::mutex_
   };
+  using WaiterPtr = std::shared_ptr<Waiter>;
 
-  // `limit` 0 means unlimited.
-  Admission(std::size_t limit, std::size_t longest_queue) : limit_(limit), longest_queue_(longest_queue) {}
+  explicit Admission(const AdmissionLimits& limits) : limits_(limits), rate_(limits.concurrency != 0) {}
 
-  Place reserve(const std::shared_ptr<Waiter>& waiter);
+  // The rate that the benchmark found, in milli work units a second.
+  void declare_rate(double per_second);
+
+  Reservation reserve(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
   // For a queued waiter. True: in, call leave() when done. False: give_up() was called meanwhile.
-  Awaitable<bool> wait(std::shared_ptr<Waiter> waiter);
+  Awaitable<bool> wait(WaiterPtr waiter);
 
-  void leave();
+  // `served`: its work was done, and tells how fast the server is.
+  void leave(const WaiterPtr& waiter, bool served, Clock::time_point now = Clock::now());
 
   // The client went away, or waited long enough: the waiter leaves the queue and its wait() returns false.
   // Does nothing to a waiter that is in already.
-  void give_up(const std::shared_ptr<Waiter>& waiter);
+  void give_up(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
-  // Undoes reserve() of a queued waiter on which nobody waits: whether it is still queued or in by now.
-  void abandon(const std::shared_ptr<Waiter>& waiter);
+  // Undoes reserve(), whether the waiter is still queued or in by now. Nobody may be waiting on it.
+  void abandon(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
   std::size_t inside() const;
   std::size_t queued() const;
 
  private:
-  static void wake(const std::shared_ptr<Waiter>& waiter);
+  std::chrono::seconds rounded(std::chrono::duration<double> wait) const;
+  static void wake(const WaiterPtr& waiter);
 
-  const std::size_t limit_, longest_queue_;
+  const AdmissionLimits limits_;
   mutable std::mutex mutex_;
+  ServiceRate rate_;
   std::size_t inside_ = 0;
-  std::deque<std::shared_ptr<Waiter>> queue_;
+  std::uint64_t queued_bytes_ = 0;
+  std::deque<WaiterPtr> queue_;
 };
 
 }  // namespace cppworker

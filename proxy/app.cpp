@@ -11,6 +11,7 @@
 #include "launchers/backend_definition.hpp"
 #include "proxy/control_client.hpp"
 #include "proxy/listener.hpp"
+#include "proxy/privileges.hpp"
 #include "proxy/proxy_core.hpp"
 
 namespace cppworker {
@@ -32,6 +33,17 @@ Result<tcp::endpoint> server_endpoint(const std::string& text) {
   return tcp::endpoint(address, url->port);
 }
 
+// Each connection may need another one to the inference server; the rest is for what the process has open
+// anyway.
+std::int64_t affordable_connections(std::int64_t wanted, std::size_t descriptors) {
+  constexpr std::size_t kOthers = 64;
+  auto most = static_cast<std::int64_t>(descriptors > kOthers ? (descriptors - kOthers) / 2 : 1);
+  if (wanted > most)
+    spdlog::warn("Only {} connections instead of {}: the limit of descriptors is {}; raise it (ulimit -n)",
+                 most, wanted, descriptors);
+  return std::min(wanted, most);
+}
+
 class ProxyApp {
  public:
   ProxyApp(const ProxySettings& settings, std::uint64_t owner, const BackendDefinition& backend,
@@ -39,15 +51,18 @@ class ProxyApp {
       : core_{.settings = settings,
               .owner = owner,
               .ledger = ledger,
-              .endpoints = {backend, ledger, static_cast<std::uint64_t>(settings.max_body_bytes)},
-              .admission = {backend.parallel ? 0u : 1u, static_cast<std::size_t>(settings.max_queue)},
+              .endpoints = {backend, ledger, static_cast<std::uint64_t>(settings.max_body_bytes),
+                            static_cast<std::size_t>(settings.max_queue)},
               .verdicts = {},
+              .bodies = MemoryBudget(static_cast<std::uint64_t>(settings.max_buffered_bytes)),
               .connection_limits = {},
               .relay_limits = {},
               .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); }} {
     core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
     core_.relay_limits.between = std::chrono::seconds(settings.between_bytes_timeout_s);
+    core_.relay_limits.whole = std::chrono::seconds(settings.whole_timeout_s);
+    core_.relay_limits.hold = std::chrono::seconds(settings.hold_timeout_s);
     for (int i = 0; i < settings.threads; ++i) {
       auto thread = std::make_unique<ProxyThread>(core_, server);
       for (const Endpoint& endpoint : core_.endpoints.all())
@@ -73,7 +88,11 @@ class ProxyApp {
     asio::co_spawn(first(), run_listener(acceptor, threads_), [](std::exception_ptr error) {
       if (error) std::rethrow_exception(error);
     });
-    for (auto& thread : threads_) asio::co_spawn(thread->io, thread->ticker.run(), asio::detached);
+    for (auto& thread : threads_) {
+      asio::co_spawn(thread->io, thread->ticker.run(), asio::detached);
+      asio::co_spawn(thread->io, count_turns(*thread), asio::detached);
+    }
+    asio::co_spawn(first(), report_alive(), asio::detached);
     control_->send(ProxyNotice::kServing);
 
     std::vector<std::thread> running;
@@ -97,16 +116,47 @@ class ProxyApp {
   void on_state(const WorkerState& state) {
     auto keys = KeyRing::from_pems(state.public_keys);
     if (!keys) spdlog::error("{}; requests are refused until there is a good one", keys.error().message);
-    LiveState live{state.phase, keys ? *keys : nullptr};
+    if (state.max_perf > 0)
+      for (Admission& admission : core_.endpoints.admissions()) admission.declare_rate(state.max_perf * 1000);
+    LiveState live;
+    live.phase = state.phase;
+    live.keys = keys ? *keys : nullptr;
     for (auto& thread : threads_)
-      asio::post(thread->io, [target = thread.get(), live] {
-        // What was pooled belongs to the process that is gone.
-        if (live.phase != ModelPhase::kReady) target->pool.clear();
-        target->live = live;
-      });
+      asio::post(thread->io, [target = thread.get(), live] { take_state(*target, live); });
     if (state.phase == ModelPhase::kDraining && !draining_) {
       draining_ = true;
       asio::co_spawn(first(), report_drained(), asio::detached);
+    }
+  }
+
+  static void take_state(ProxyThread& thread, LiveState live) {
+    // What was pooled belongs to the process that is gone.
+    if (live.phase != ModelPhase::kReady) thread.pool.clear();
+    live.epoch = thread.live.epoch + (live.phase != thread.live.phase ? 1 : 0);
+    thread.live = std::move(live);
+    thread.bell.ring();
+  }
+
+  static Awaitable<> count_turns(ProxyThread& thread) {
+    while (true) {
+      thread.turns.fetch_add(1, std::memory_order_relaxed);
+      co_await sleep_for(kAliveInterval / 2);
+    }
+  }
+
+  // A word to the supervisor as long as every thread's loop turns: one that hangs keeps it from being said.
+  Awaitable<> report_alive() {
+    std::vector<std::uint64_t> seen(threads_.size(), 0);
+    while (true) {
+      bool all = true;
+      for (std::size_t i = 0; i < threads_.size(); ++i)
+        all = all && threads_[i]->turns.load(std::memory_order_relaxed) != seen[i];
+      if (all) {
+        for (std::size_t i = 0; i < threads_.size(); ++i)
+          seen[i] = threads_[i]->turns.load(std::memory_order_relaxed);
+        control_->send(ProxyNotice::kAlive);
+      }
+      co_await sleep_for(kAliveInterval);
     }
   }
 
@@ -148,7 +198,15 @@ int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
   }
   if (settings.unsecured)
     spdlog::warn("UNSECURED: every request is let in without a signature; for local development only");
-  ProxyApp app(settings, owner, *backend, **ledger, *server);
+  auto descriptors = raise_descriptor_limit();
+  if (!descriptors) spdlog::warn("{}", descriptors.error().message);
+  ProxySettings effective = settings;
+  if (descriptors) effective.max_connections = affordable_connections(settings.max_connections, *descriptors);
+  if (auto dropped = drop_privileges(settings.user); !dropped) {
+    spdlog::critical("{}", dropped.error().message);
+    return 69;
+  }
+  ProxyApp app(effective, owner, *backend, **ledger, *server);
   return app.run();
 }
 

@@ -4,11 +4,16 @@
 
 #include <boost/asio/write.hpp>
 
+#include "proxy/request_head_check.hpp"
+
 namespace cppworker {
 namespace {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
+
+// One read of a head: nearly all have less than this.
+constexpr std::size_t kReadStep = 4096;
 
 // What a client may send ahead (pipelining) while its request is being served; past that it is left in the
 // kernel's buffer.
@@ -17,6 +22,9 @@ constexpr std::size_t kMostReadAhead = 64 * 1024;
 // How long, and for how much, a refused client may go on sending before its connection is closed under it.
 constexpr std::chrono::seconds kLongestLinger{2};
 constexpr std::size_t kMostDiscarded = 1 << 20;
+
+// Bodies of others fill the memory that there is for them: a moment later some will have gone.
+constexpr int kRetryWhenBodiesFull = 2;
 
 Refusal silence() {
   return Refusal{};
@@ -28,81 +36,202 @@ Refusal refuse_and_close(int status, std::string_view text) {
   return refusal;
 }
 
-// A parser's error as an answer. Everything that isn't said apart is a malformed request.
+Refusal no_memory() {
+  Refusal refusal = refuse_and_close(503, "proxy: too many large request bodies at once");
+  refusal.retry_after_s = kRetryWhenBodiesFull;
+  return refusal;
+}
+
+// An error inside a chunked body as an answer. Everything that isn't said apart is a malformed request.
 Refusal explain(const error_code& error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message) return silence();
   if (error.category() != make_error_code(http::error::bad_method).category()) return silence();
-  if (error == http::error::header_limit)
-    return refuse_and_close(431, "proxy: the request's headers are too large");
   if (error == http::error::body_limit)
     return refuse_and_close(413, "proxy: the request's body is too large");
-  return refuse_and_close(400, "proxy: malformed HTTP request");
+  return refuse_and_close(400, "proxy: malformed chunked body");
 }
 
 }  // namespace
 
-Connection::Connection(asio::ip::tcp::socket socket, const ConnectionLimits& limits, DeadlineTicker& ticker)
-    : socket_(std::move(socket)), limits_(limits), active_(*this) {
+Connection::Connection(ClientStream stream, const ConnectionLimits& limits, MemoryBudget& bodies,
+                       DeadlineTicker& ticker)
+    : stream_(std::move(stream)), limits_(limits), bodies_(bodies), active_(*this) {
   ticker.watch(*this);
 }
 
+Awaitable<bool> Connection::handshake() {
+  reading_ = Reading::kHandshake;
+  set_deadline(limits_.handshake);
+  error_code error = co_await stream_.handshake();
+  clear_deadline();
+  reading_ = Reading::kNothing;
+  co_return !error && !timed_out_;
+}
+
+std::string_view Connection::buffered() const {
+  auto data = buffer_.cdata();
+  return {static_cast<const char*>(data.data()), data.size()};
+}
+
+Awaitable<error_code> Connection::read_more(std::size_t at_most) {
+  auto [error, read] = co_await stream_.async_read_some(buffer_.prepare(at_most), kTuple);
+  buffer_.commit(read);
+  co_return error;
+}
+
 Awaitable<std::optional<Refusal>> Connection::read_head() {
-  parser_.emplace();
-  parser_->header_limit(limits_.head_bytes);
-  parser_->body_limit(boost::none);
   if (buffer_.size() == 0) {
     set_deadline(limits_.idle);
-    auto [error] = co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kTuple);
-    if (error) co_return silence();
+    // An idle connection holds no buffer; TLS has to be read to be waited for.
+    if (!stream_.is_tls()) {
+      auto [error] = co_await stream_.socket().async_wait(asio::ip::tcp::socket::wait_read, kTuple);
+      if (error) co_return silence();
+    } else {
+      error_code error = co_await read_more(kReadStep);
+      if (error) co_return silence();
+    }
   }
   reading_ = Reading::kHead;
   set_deadline(limits_.head);
-  auto [error, read] = co_await http::async_read_header(socket_, buffer_, *parser_, kTuple);
+  std::optional<Refusal> refusal;
+  std::size_t searched = 0;
+  while (true) {
+    // An empty line before the request is a slip of old clients (RFC 9112 section 2.2).
+    while (searched == 0 && buffered().starts_with("\r\n")) buffer_.consume(2);
+    std::string_view text = buffered();
+    std::size_t end = text.find("\r\n\r\n", searched);
+    if (end != std::string_view::npos) {
+      refusal = take_head(end + 4);
+      break;
+    }
+    if (auto problem = check_unfinished_head(text)) {
+      refusal = refuse_and_close(problem->status, problem->text);
+      break;
+    }
+    if (text.size() >= limits_.head_bytes) {
+      bool in_first_line = text.find('\n') == std::string_view::npos;
+      refusal = in_first_line ? refuse_and_close(414, "proxy: the request's target is too long")
+                              : refuse_and_close(431, "proxy: the request's headers are too large");
+      break;
+    }
+    searched = text.size() > 3 ? text.size() - 3 : 0;
+    error_code error = co_await read_more(std::min(kReadStep, limits_.head_bytes - text.size()));
+    if (timed_out_) {
+      refusal = refuse_and_close(408, "proxy: the request's head took too long to arrive");
+      break;
+    }
+    if (error) {
+      refusal = silence();
+      break;
+    }
+  }
   clear_deadline();
   reading_ = Reading::kNothing;
-  if (timed_out_) co_return refuse_and_close(408, "proxy: the request's head took too long to arrive");
-  if (error) co_return explain(error);
-  co_return std::nullopt;
+  co_return refusal;
+}
+
+// The first `size` bytes of the buffer are a whole head.
+std::optional<Refusal> Connection::take_head(std::size_t size) {
+  if (size > limits_.head_bytes) return refuse_and_close(431, "proxy: the request's headers are too large");
+  std::string_view text = buffered().substr(0, size);
+  if (auto problem = check_request_head(text)) return refuse_and_close(problem->status, problem->text);
+  auto parser = std::make_unique<ChunkParser>();
+  parser->header_limit(limits_.head_bytes + 1);
+  parser->body_limit(boost::none);
+  error_code error;
+  parser->put(asio::buffer(text.data(), text.size()), error);
+  if (error || !parser->is_header_done()) return refuse_and_close(400, "proxy: malformed HTTP request");
+  buffer_.consume(size);
+  keep_alive_ = parser->get().keep_alive();
+  length_ = parser->content_length() ? std::optional<std::uint64_t>(*parser->content_length()) : std::nullopt;
+  if (parser->chunked()) {
+    head_ = parser->get().base();
+    chunk_parser_ = std::move(parser);
+  } else {
+    head_ = std::move(parser->get().base());
+  }
+  body_unread_ = has_body();
+  return std::nullopt;
 }
 
 bool Connection::has_body() const {
-  return parser_->chunked() || (parser_->content_length() && *parser_->content_length() > 0);
+  return chunk_parser_ || (length_ && *length_ > 0);
 }
 
 Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
-  if (parser_->is_done()) co_return std::nullopt;
+  if (!body_unread_) co_return std::nullopt;
   // Said before the body is asked for: a client that waits for 100-continue needn't send it in vain.
-  if (parser_->content_length() && *parser_->content_length() > limit)
-    co_return refuse_and_close(413, "proxy: the request's body is too large");
-  parser_->body_limit(limit);
-  if (boost::beast::iequals(head()[http::field::expect], "100-continue") && buffer_.size() == 0) {
+  if (length_ && *length_ > limit) co_return refuse_and_close(413, "proxy: the request's body is too large");
+  bool expects = head().find(http::field::expect) != head().end();
+  if (expects && buffer_.size() == 0) {
     bool asked = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!asked) co_return silence();
   }
   reading_ = Reading::kBody;
   set_deadline(limits_.body);
-  auto [error, read] = co_await http::async_read(socket_, buffer_, *parser_, kTuple);
+  std::optional<Refusal> refusal;
+  if (chunk_parser_)
+    refusal = co_await read_chunked_body(limit);
+  else
+    refusal = co_await read_sized_body(*length_);
   clear_deadline();
   reading_ = Reading::kNothing;
   if (timed_out_) co_return refuse_and_close(408, "proxy: the request's body took too long to arrive");
-  if (error) co_return explain(error);
+  if (!refusal) body_unread_ = false;
+  co_return refusal;
+}
+
+Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t length) {
+  while (body_.size() < length) {
+    std::uint64_t left = length - body_.size();
+    if (!body_.make_room(bodies_, left)) co_return no_memory();
+    std::size_t room = static_cast<std::size_t>(std::min<std::uint64_t>(left, body_.free_size()));
+    asio::mutable_buffer space(body_.free_begin(), room);
+    if (buffer_.size() > 0) {
+      std::size_t copied = asio::buffer_copy(space, buffer_.cdata());
+      buffer_.consume(copied);
+      body_.commit(copied);
+      continue;
+    }
+    auto [error, read] = co_await stream_.async_read_some(space, kTuple);
+    body_.commit(read);
+    if (error) co_return silence();
+  }
+  co_return std::nullopt;
+}
+
+Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t limit) {
+  chunk_parser_->body_limit(limit);
+  while (!chunk_parser_->is_done()) {
+    if (!body_.make_room(bodies_, limit - body_.size())) co_return no_memory();
+    std::size_t room = body_.free_size();
+    auto& into = chunk_parser_->get().body();
+    into.data = body_.free_begin();
+    into.size = room;
+    into.more = true;
+    auto [error, read] = co_await http::async_read_some(stream_, buffer_, *chunk_parser_, kTuple);
+    body_.commit(room - chunk_parser_->get().body().size);
+    if (error && error != http::error::need_buffer) co_return explain(error);
+  }
   co_return std::nullopt;
 }
 
 void Connection::watch_client() {
   watching_ = true;
+  if (stream_.is_tls()) return watch_by_reading();
   // The generation tells a wait that was cancelled from the one of a later request.
-  socket_.async_wait(asio::ip::tcp::socket::wait_read,
-                     [self = shared_from_this(), generation = ++watch_generation_](const error_code& error) {
-                       if (!self->watching_ || generation != self->watch_generation_) return;
-                       if (error) return;
-                       self->on_readable();
-                     });
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      [self = shared_from_this(), generation = ++watch_generation_](const error_code& error) {
+        if (!self->watching_ || generation != self->watch_generation_) return;
+        if (error) return;
+        self->on_readable();
+      });
 }
 
 void Connection::on_readable() {
   char byte;
-  ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return watch_client();
   if (n <= 0) {
     watching_ = false;
@@ -112,52 +241,77 @@ void Connection::on_readable() {
   // The next request, sent ahead. It is taken in, so that the end behind it can be seen.
   if (buffer_.size() >= kMostReadAhead) return;
   error_code error;
-  std::size_t read = socket_.read_some(buffer_.prepare(kMostReadAhead - buffer_.size()), error);
+  std::size_t read = stream_.socket().read_some(buffer_.prepare(kMostReadAhead - buffer_.size()), error);
   buffer_.commit(read);
   if (!error) watch_client();
 }
 
-void Connection::stop_watching() {
-  if (!watching_) return;
-  watching_ = false;
+// Under TLS, readable bytes may be the notice of the end: only reading tells.
+void Connection::watch_by_reading() {
+  if (buffer_.size() >= kMostReadAhead) return;
+  watch_reads_ = true;
+  stream_.async_read_some(buffer_.prepare(kReadStep),
+                          [self = shared_from_this()](const error_code& error, std::size_t read) {
+                            self->watch_reads_ = false;
+                            self->buffer_.commit(read);
+                            if (self->watch_ended_) self->watch_ended_->cancel();
+                            if (!self->watching_) return;
+                            if (!error) return self->watch_by_reading();
+                            self->watching_ = false;
+                            self->active_.abort(AbortCause::kClientGone);
+                          });
+}
+
+Awaitable<> Connection::stop_watching() {
   error_code ignored;
-  socket_.cancel(ignored);
+  if (watching_) {
+    watching_ = false;
+    stream_.socket().cancel(ignored);
+  }
+  while (watch_reads_) {
+    if (!watch_ended_) watch_ended_.emplace(stream_.get_executor());
+    watch_ended_->expires_at(asio::steady_timer::time_point::max());
+    co_await watch_ended_->async_wait(kTuple);
+  }
 }
 
 Awaitable<bool> Connection::write(std::string_view text) {
-  auto [error, written] = co_await asio::async_write(socket_, asio::buffer(text.data(), text.size()), kTuple);
+  auto [error, written] = co_await asio::async_write(stream_, asio::buffer(text.data(), text.size()), kTuple);
   co_return !error;
 }
 
 void Connection::finish_request() {
   active_.reset();
-  parser_.reset();
+  head_.reset();
+  length_.reset();
+  chunk_parser_.reset();
+  body_unread_ = false;
+  body_.clear();
   if (buffer_.size() == 0) buffer_.shrink_to_fit();
 }
 
 void Connection::on_deadline() {
   error_code ignored;
   if (reading_ != Reading::kNothing) {
-    // The read ends; the coroutine answers 408 and closes.
+    // The read ends; the coroutine answers 408, or closes.
     timed_out_ = true;
-    socket_.cancel(ignored);
-  } else if (parser_ && parser_->is_header_done()) {
+    stream_.socket().cancel(ignored);
+  } else if (head_) {
     active_.abort(AbortCause::kTimedOut);
     // A client that doesn't read keeps a write pending that only this ends.
-    socket_.cancel(ignored);
+    stream_.socket().cancel(ignored);
   } else {
     close();  // idle for too long
   }
 }
 
 Awaitable<> Connection::close_lingering() {
-  error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  reading_ = Reading::kBody;
+  reading_ = Reading::kLingering;
   set_deadline(kLongestLinger);
-  char discarded[4096];
+  co_await stream_.shut_down_writing();
+  char discarded[kReadStep];
   for (std::size_t total = 0; total < kMostDiscarded && !timed_out_;) {
-    auto [error, read] = co_await socket_.async_read_some(asio::buffer(discarded), kTuple);
+    auto [error, read] = co_await stream_.socket().async_read_some(asio::buffer(discarded), kTuple);
     if (error) break;
     total += read;
   }
@@ -166,14 +320,14 @@ Awaitable<> Connection::close_lingering() {
 
 void Connection::close_broken() {
   error_code ignored;
-  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
-  socket_.close(ignored);
+  stream_.socket().set_option(asio::socket_base::linger(true, 0), ignored);
+  stream_.socket().close(ignored);
 }
 
 void Connection::close() {
   error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  stream_.socket().close(ignored);
 }
 
 }  // namespace cppworker

@@ -1,4 +1,4 @@
-// One client's connection: its socket, the request that is being read from it, and the two watchers of that
+// One client's connection: its stream, the request that is being read from it, and the two watchers of that
 // request: the client's leaving and the deadline.
 //
 // Threads: a connection stays on the thread that it was given to.
@@ -6,30 +6,35 @@
 
 #include <memory>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
 #include "common/async.hpp"
 #include "proxy/active_request.hpp"
+#include "proxy/body_buffer.hpp"
+#include "proxy/client_stream.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/message_heads.hpp"
 
 namespace cppworker {
 
 struct ConnectionLimits {
-  std::chrono::seconds head{10};   // from a request's first byte to the end of its head
-  std::chrono::seconds body{120};  // for the whole body; the largest that is allowed needs 0.5 MB/s
-  std::chrono::seconds idle{75};   // between requests, as nginx has it
+  std::chrono::seconds handshake{10};  // TLS; a second on a bad line
+  std::chrono::seconds head{10};       // from a request's first byte to the end of its head
+  std::chrono::seconds body{120};      // for the whole body; the largest that is allowed needs 0.5 MB/s
+  std::chrono::seconds idle{75};       // between requests, as nginx has it
   std::uint32_t head_bytes = 16 * 1024;
 };
 
 class Connection : public Deadlined, public std::enable_shared_from_this<Connection> {
  public:
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  Connection(ClientStream stream, const ConnectionLimits& limits, MemoryBudget& bodies,
+             DeadlineTicker& ticker);
 
-  Connection(asio::ip::tcp::socket socket, const ConnectionLimits& limits, DeadlineTicker& ticker);
+  // TLS, where the stream has it. False: this client can't be talked to.
+  Awaitable<bool> handshake();
 
   // Waits for a request and reads its head. nullopt: it's there (head()). A Refusal with status 0: nothing
   // more will come, close quietly.
@@ -39,42 +44,63 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   // (Expect: 100-continue).
   Awaitable<std::optional<Refusal>> read_body(std::uint64_t limit);
 
-  const RequestHead& head() const { return parser_->get(); }
-  std::string& body() { return parser_->get().body(); }
+  const RequestHead& head() const { return *head_; }
+  std::string_view body() const { return body_.text(); }
   bool has_body() const;  // as the head announces it
-  bool wants_keep_alive() const { return parser_->get().keep_alive(); }
-  bool body_unread() const { return !parser_->is_done(); }
+  bool wants_keep_alive() const { return keep_alive_; }
+  bool body_unread() const { return body_unread_; }
 
-  // From here to stop_watching, the client's leaving aborts active().
+  // From here to the end of stop_watching, the client's leaving aborts active(). Nothing else may read.
   void watch_client();
-  void stop_watching();
+  Awaitable<> stop_watching();
   ActiveRequest& active() { return active_; }
 
+  // What the client sent ahead, after the request: for an upgraded connection, whose bytes they are.
+  boost::beast::flat_buffer& read_ahead() { return buffer_; }
+
   Awaitable<bool> write(std::string_view text);
-  asio::ip::tcp::socket& socket() { return socket_; }
+  ClientStream& stream() { return stream_; }
 
   // Forgets the request, and its memory: idle connections hold no buffers.
   void finish_request();
-  // After a refusal that leaves the request's body unread: the client gets to read the answer before the end
-  // (RFC 9112 section 9.6); closing at once would answer its remaining bytes with an RST that destroys it.
+  // After the last response, so that the client gets to read it (RFC 9112 section 9.6): closing at once would
+  // answer bytes of its that are still on their way with an RST, which destroys the response.
   Awaitable<> close_lingering();
   // After a response that broke off: an RST, so that even a body that ends with the connection looks broken.
   void close_broken();
   void close();
 
  private:
+  using ChunkParser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
+  enum class Reading { kNothing, kHandshake, kHead, kBody, kLingering };
+
   void on_deadline() override;
   void on_readable();
+  void watch_by_reading();
+  std::string_view buffered() const;
+  Awaitable<boost::system::error_code> read_more(std::size_t at_most);
+  std::optional<Refusal> take_head(std::size_t size);
+  Awaitable<std::optional<Refusal>> read_sized_body(std::uint64_t length);
+  Awaitable<std::optional<Refusal>> read_chunked_body(std::uint64_t limit);
 
-  asio::ip::tcp::socket socket_;
+  ClientStream stream_;
   const ConnectionLimits& limits_;
+  MemoryBudget& bodies_;
   boost::beast::flat_buffer buffer_;
-  std::optional<Parser> parser_;
+
+  std::optional<RequestHead> head_;
+  std::optional<std::uint64_t> length_;        // of the body, where the head says it
+  std::unique_ptr<ChunkParser> chunk_parser_;  // where the body is chunked
+  bool keep_alive_ = false, body_unread_ = false;
+  BodyBuffer body_;
+
   ActiveRequest active_;
-  enum class Reading { kNothing, kHead, kBody } reading_ = Reading::kNothing;
+  Reading reading_ = Reading::kNothing;
   bool timed_out_ = false;
   bool watching_ = false;
   std::uint64_t watch_generation_ = 0;
+  bool watch_reads_ = false;                       // TLS: the watch is a read under way
+  std::optional<asio::steady_timer> watch_ended_;  // and this is cancelled when it has ended
 };
 
 }  // namespace cppworker

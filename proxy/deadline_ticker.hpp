@@ -24,6 +24,7 @@ class Deadlined
 
   virtual ~Deadlined() = default;
   void set_deadline(Clock::duration from_now) { deadline_ = Clock::now() + from_now; }
+  void set_deadline_at(Clock::time_point when) { deadline_ = when; }
   void clear_deadline() { deadline_ = Clock::time_point::max(); }
 
  protected:

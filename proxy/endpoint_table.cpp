@@ -2,14 +2,24 @@
 
 namespace cppworker {
 
-EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger,
-                             std::uint64_t default_max_body) {
+EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
+                             std::size_t max_queue) {
+  AdmissionLimits shared;
+  shared.concurrency = static_cast<std::size_t>(backend.max_concurrency);
+  shared.queue_requests = max_queue;
+  admissions_.emplace_back(shared);
   for (const EndpointDefinition& definition : backend.endpoints) {
     Endpoint& endpoint = endpoints_.emplace_back();
     endpoint.definition = definition;
     endpoint.ledger_index = ledger.endpoint(definition.method + " " + definition.path);
     endpoint.max_body = definition.max_body_bytes.value_or(default_max_body);
     endpoint.position = endpoints_.size() - 1;
+    endpoint.admission = &admissions_.front();
+    if (definition.max_concurrency) {
+      AdmissionLimits own = shared;
+      own.concurrency = static_cast<std::size_t>(*definition.max_concurrency);
+      endpoint.admission = &admissions_.emplace_back(own);
+    }
     by_path_[definition.path].push_back(&endpoint);
   }
 }

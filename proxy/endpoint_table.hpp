@@ -1,6 +1,6 @@
 // What the proxy serves: the backend's endpoints, found by method and path.
 //
-// Threads: built before the threads start, read-only afterwards, but for `admission`, which is made for
+// Threads: built before the threads start, read-only afterwards, but for the admissions, which are made for
 // sharing.
 #pragma once
 
@@ -21,14 +21,16 @@ namespace cppworker {
 
 struct Endpoint {
   EndpointDefinition definition;
-  int ledger_index = -1;       // its counters
-  std::uint64_t max_body = 0;  // bytes
-  std::size_t position = 0;    // in the definition: where each thread keeps its workload evaluator
+  int ledger_index = -1;           // its counters
+  std::uint64_t max_body = 0;      // bytes
+  std::size_t position = 0;        // in the definition: where each thread keeps its workload evaluator
+  Admission* admission = nullptr;  // its own, or the one of all that have none
 };
 
 class EndpointTable {
  public:
-  EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body);
+  EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
+                std::size_t max_queue);
 
   struct Found {
     const Endpoint* endpoint = nullptr;
@@ -37,8 +39,10 @@ class EndpointTable {
   Found find(std::string_view method, std::string_view path) const;
 
   const std::deque<Endpoint>& all() const { return endpoints_; }
+  std::deque<Admission>& admissions() { return admissions_; }
 
  private:
+  std::deque<Admission> admissions_;  // the first is the backend's
   std::deque<Endpoint> endpoints_;
   std::map<std::string, std::vector<const Endpoint*>, std::less<>> by_path_;
 };

@@ -1,33 +1,14 @@
 #include "proxy/handler_chain.hpp"
 
 #include "common/logging.hpp"
-#include "proxy/envelope.hpp"
+#include "proxy/authentication.hpp"
+#include "proxy/forwarding.hpp"
+#include "proxy/request.hpp"
 
 namespace cppworker {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-
-// Clients of a loading or restarting worker are told to ask again after this: models take tens of seconds to
-// load, and the autoscaler, which knows by then, sends them elsewhere.
-constexpr int kRetryWhileLoading = 5;
-// And those of a full queue: about one request of a server that executes one at a time.
-constexpr int kRetryWhenFull = 2;
-
-// One request on its way through the chain.
-struct Request {
-  const Endpoint* endpoint = nullptr;
-  std::string id;
-  bool keep_alive = true;
-  Envelope envelope;  // of an endpoint that asks for signatures
-  std::vector<std::string_view> forward;
-  Acceptance acceptance;
-};
-
-Refusal with_retry(Refusal refusal, int seconds) {
-  refusal.retry_after_s = seconds;
-  return refusal;
-}
 
 // ---- endpoint
 
@@ -43,134 +24,7 @@ std::optional<Refusal> find_endpoint(const RequestHead& head, ProxyThread& threa
   return refusal;
 }
 
-// ---- authenticate
-
-Refusal unauthorized(ProxyThread& thread, Counter reason, std::string_view text) {
-  thread.core.ledger.count(reason);
-  return refuse(401, text);
-}
-
-// The body taken apart and its signature checked. Nothing is entered into the books before all of it holds.
-std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, Request& request) {
-  ProxyCore& core = thread.core;
-  bool unsecured = core.settings.unsecured;
-  EnvelopeResult parsed = parse_envelope(body, !unsecured, core.settings.max_json_depth);
-  if (!parsed) {
-    EnvelopeError error = parsed.error();
-    if (error.status == 401) core.ledger.count(Counter::kAuthMissing);
-    Refusal refusal;
-    refusal.status = error.status;
-    refusal.body = std::move(error.body);
-    return refusal;
-  }
-  request.envelope = std::move(*parsed);
-  const AuthFields& auth = request.envelope.auth;
-
-  SignedText covered = SignedText::kNone;
-  if (unsecured) {
-    core.ledger.count(Counter::kUnsecuredRequests);
-  } else {
-    if (!thread.live.keys || thread.live.keys->keys().empty()) {
-      core.ledger.count(Counter::kAuthNoKey);
-      return with_retry(refuse(503, "proxy: the autoscaler's public key isn't here yet"), kRetryWhileLoading);
-    }
-    covered = check_signature(auth, *thread.live.keys, core.verdicts);
-    if (covered == SignedText::kNone) {
-      if (core.wrong_signatures.fetch_add(1, std::memory_order_relaxed) + 1 == kFailuresBeforeRefetch) {
-        core.wrong_signatures.store(0, std::memory_order_relaxed);
-        core.ask_for_key();
-      }
-      return unauthorized(thread, Counter::kAuthWrongSignature, "proxy: the signature is wrong");
-    }
-    if (core.wrong_signatures.load(std::memory_order_relaxed) != 0)
-      core.wrong_signatures.store(0, std::memory_order_relaxed);
-    if (!core.settings.own_url.empty()) {
-      std::string url;
-      append_json_string(url, auth.url);
-      if (url != core.settings.own_url)
-        return unauthorized(thread, Counter::kAuthOtherWorker, "proxy: the signature is for another worker");
-    }
-  }
-  if (!request.envelope.session_id.empty()) {
-    Refusal gone;
-    gone.status = 410;
-    gone.body = R"({"error":"invalid session"})";
-    return gone;
-  }
-  request.acceptance.once = covered == SignedText::kFull;
-  if (!auth.reqnum.empty()) request.acceptance.reqnum = auth.reqnum_value;
-  request.acceptance.request_idx = auth.request_idx_value;
-  return std::nullopt;
-}
-
-std::int64_t work_of(ProxyThread& thread, const Request& request) {
-  WorkloadEvaluator& evaluator = *thread.workloads[request.endpoint->position];
-  Result<std::int64_t> work = evaluator.milli_units(request.envelope.payload_object);
-  if (work) return *work;
-  // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
-  spdlog::debug("{}", work.error().message);
-  return 0;
-}
-
-// ---- admit
-
-std::optional<Refusal> replayed(ProxyThread& thread, Verdict verdict) {
-  if (verdict == Verdict::kReplayed)
-    return unauthorized(thread, Counter::kAuthReplayed, "proxy: this request was seen before");
-  if (verdict == Verdict::kStale)
-    return unauthorized(thread, Counter::kAuthStale, "proxy: this request is too old");
-  return std::nullopt;
-}
-
-// An authenticated request that isn't let in: it counts as rejected load, unless it is a replay.
-Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
-  Ledger& ledger = thread.core.ledger;
-  if (auto refused = replayed(thread, ledger.peek(request.acceptance))) return *refused;
-  ledger.reject(request.acceptance.endpoint, request.acceptance.work_milli, request.acceptance.request_idx);
-  return refusal;
-}
-
-std::optional<Refusal> check_phase(ProxyThread& thread) {
-  switch (thread.live.phase) {
-    case ModelPhase::kReady:
-      return std::nullopt;
-    case ModelPhase::kLoading:
-      return with_retry(refuse(503, "worker: the model is loading"), kRetryWhileLoading);
-    case ModelPhase::kUnhealthy:
-      return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
-    case ModelPhase::kDraining:
-      return with_retry(refuse(503, "worker: shutting down"), kRetryWhileLoading);
-  }
-  return std::nullopt;
-}
-
-// Enters the request into the books. A refusal here gives its place in the queue back.
-std::optional<Refusal> enter_books(ProxyThread& thread, Request& request, Ticket& ticket) {
-  auto [verdict, opened] = thread.core.ledger.accept(thread.core.owner, request.acceptance);
-  ticket = opened;
-  if (verdict == Verdict::kAccepted) return std::nullopt;
-  if (auto refused = replayed(thread, verdict)) return refused;
-  if (verdict == Verdict::kTableFull)
-    return reject(thread, request,
-                  with_retry(refuse(429, "proxy: too many requests in flight"), kRetryWhenFull));
-  return with_retry(refuse(503, "proxy: the books are locked by a stopped process"), kRetryWhileLoading);
-}
-
-// ---- account
-
-Refusal explain(const RelayResult& result, AbortCause cause) {
-  if (result.end == RelayEnd::kAborted && cause == AbortCause::kTimedOut)
-    return refuse(504, "inference server: no answer in time");
-  if (result.end == RelayEnd::kUnreachable) return refuse(502, "inference server: cannot be reached");
-  if (result.end == RelayEnd::kBadAnswer) return refuse(502, "inference server: its answer isn't HTTP");
-  return refuse(502, "inference server: closed the connection without an answer");
-}
-
-Outcome outcome_of(const RelayResult& result, AbortCause cause) {
-  if (result.end == RelayEnd::kAborted && cause == AbortCause::kClientGone) return Outcome::kCancelled;
-  bool served = result.end == RelayEnd::kComplete && result.status < 400;
-  return served ? Outcome::kServed : Outcome::kErrored;
-}
+// ---- answer
 
 Awaitable<bool> answer(Connection& connection, ProxyThread& thread, const Request& request, Refusal refusal) {
   // What is still on its way of the body would be read as the next request.
@@ -190,25 +44,21 @@ Awaitable<bool> refuse_early(Connection& connection, ProxyThread& thread, const 
   co_return co_await answer(connection, thread, request, std::move(refusal));
 }
 
-// ---- forward
-
-Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Request& request) {
-  RelayRequest relayed{connection.head(), std::move(request.forward), request.id, request.keep_alive};
-  connection.watch_client();
-  RelayResult result = co_await relay(connection.socket(), thread.pool, relayed, thread.core.relay_limits,
-                                      connection.active());
-  connection.stop_watching();
+Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, const Request& request) {
+  connection.active().begin_phase(thread.core.relay_limits.write);
+  bool written = co_await connection.write(ping_response(request.keep_alive));
   connection.active().end_phase();
-  Ledger& ledger = thread.core.ledger;
-  ledger.count(Counter::kBytesToClients, result.bytes_to_client);
-  if (result.connected_anew) ledger.count(Counter::kUpstreamConnects);
-  co_return result;
+  co_return written&& request.keep_alive;
 }
 
+// After a relay: the connection goes on, is closed, or the failure is explained.
 Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, const Request& request,
                          RelayResult result) {
   AbortCause cause = connection.active().cause();
-  if (result.end == RelayEnd::kComplete) co_return result.keep_alive;
+  if (result.end == RelayEnd::kComplete) {
+    if (!result.keep_alive) co_await connection.close_lingering();
+    co_return result.keep_alive;
+  }
   if (result.end == RelayEnd::kAborted && cause == AbortCause::kClientGone) co_return false;
   if (result.response_started) {
     connection.close_broken();
@@ -217,50 +67,123 @@ Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, const Requ
   co_return co_await answer(connection, thread, request, explain(result, cause));
 }
 
+// ---- admit
+
+std::int64_t work_of(ProxyThread& thread, const Request& request) {
+  WorkloadEvaluator& evaluator = *thread.workloads[request.endpoint->position];
+  Result<std::int64_t> work = evaluator.milli_units(request.envelope.payload_object);
+  if (work) return *work;
+  // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
+  spdlog::debug("{}", work.error().message);
+  return 0;
+}
+
+std::optional<Refusal> replayed(ProxyThread& thread, Verdict verdict) {
+  if (verdict == Verdict::kReplayed)
+    return unauthorized(thread, Counter::kAuthReplayed, "proxy: this request was seen before");
+  if (verdict == Verdict::kStale)
+    return unauthorized(thread, Counter::kAuthStale, "proxy: this request is too old");
+  return std::nullopt;
+}
+
+// An authenticated request that isn't let in: it counts as rejected load, unless it is a replay.
+Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
+  Ledger& ledger = thread.core.ledger;
+  if (auto refused = replayed(thread, ledger.peek(request.acceptance))) return *refused;
+  ledger.reject(request.acceptance.endpoint, request.acceptance.work_milli, request.acceptance.request_idx);
+  return refusal;
+}
+
+std::optional<Refusal> reserve_place(Connection& connection, ProxyThread& thread, Request& request,
+                                     bool& queued) {
+  Demand demand;
+  demand.work_milli = request.acceptance.work_milli;
+  demand.bytes = connection.body().size();
+  demand.longest_wait = request.endpoint->definition.max_queue_time;
+  request.place = std::make_shared<Admission::Waiter>(connection.stream().get_executor(), demand);
+  Admission::Reservation reservation = request.endpoint->admission->reserve(request.place);
+  queued = reservation.place == Admission::Place::kQueued;
+  int retry = static_cast<int>(reservation.retry_after.count());
+  if (reservation.place == Admission::Place::kFull)
+    return reject(thread, request, with_retry(refuse(429, "proxy: the queue is full"), retry));
+  if (reservation.place == Admission::Place::kTooLong)
+    return reject(thread, request, with_retry(refuse(429, "proxy: the wait would be too long"), retry));
+  return std::nullopt;
+}
+
+// Enters the request into the books. A refusal here gives its place back.
+std::optional<Refusal> enter_books(ProxyThread& thread, Request& request) {
+  auto [verdict, ticket] = thread.core.ledger.accept(thread.core.owner, request.acceptance);
+  request.ticket = ticket;
+  if (verdict == Verdict::kAccepted) return std::nullopt;
+  request.endpoint->admission->abandon(request.place);
+  if (auto refused = replayed(thread, verdict)) return refused;
+  if (verdict == Verdict::kTableFull)
+    return reject(thread, request,
+                  with_retry(refuse(429, "proxy: too many requests in flight"), kRetryWhenFull));
+  return with_retry(refuse(503, "proxy: the books are locked by a stopped process"), kRetryWhileLoading);
+}
+
 // Waits for the request's turn. False: it is over, cancelled or too late; the place is given back.
-Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, const Request& request,
-                           std::shared_ptr<Admission::Waiter> waiter) {
+Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, const Request& request) {
   ActiveRequest& active = connection.active();
-  active.set_waiter(&thread.core.admission, waiter);
+  Admission& admission = *request.endpoint->admission;
+  active.set_waiter(&admission, request.place);
   active.begin_phase(
       request.endpoint->definition.max_queue_time.value_or(thread.core.relay_limits.first_byte));
   connection.watch_client();
-  bool in = co_await thread.core.admission.wait(waiter);
-  connection.stop_watching();
+  bool in = co_await admission.wait(request.place);
+  co_await connection.stop_watching();
   active.end_phase();
   active.set_waiter(nullptr, nullptr);
   // It may have been let in and aborted at the same moment.
-  if (in && active.cause() != AbortCause::kNone) thread.core.admission.leave();
-  co_return in&& active.cause() == AbortCause::kNone;
+  if (in && active.aborted()) admission.leave(request.place, false);
+  co_return in && !active.aborted();
 }
 
-// From the reserved place to the end of the books' entry.
-Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Request& request, Ticket ticket,
-                               Admission::Place place, std::shared_ptr<Admission::Waiter> waiter) {
+// ---- forward, account
+
+// From the entry into the books to its end.
+Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Request& request, bool queued) {
   ProxyCore& core = thread.core;
   auto started = SteadyClock::now();
   auto finish = [&](Outcome outcome, std::optional<double> first_byte) {
-    core.ledger.finish(
-        ticket, {outcome, std::chrono::duration<double>(SteadyClock::now() - started).count(), first_byte});
+    double seconds = std::chrono::duration<double>(SteadyClock::now() - started).count();
+    core.ledger.finish(request.ticket, {outcome, seconds, first_byte});
   };
-  if (place == Admission::Place::kQueued) {
-    bool in = co_await await_turn(connection, thread, request, waiter);
+  if (queued) {
+    bool in = co_await await_turn(connection, thread, request);
     if (!in) {
-      bool gone = connection.active().cause() == AbortCause::kClientGone;
-      finish(gone ? Outcome::kCancelled : Outcome::kErrored, std::nullopt);
-      if (gone) co_return false;
+      bool late = connection.active().cause() == AbortCause::kTimedOut;
+      finish(late ? Outcome::kErrored : Outcome::kCancelled, std::nullopt);
+      if (!late) co_return false;
       co_return co_await answer(
           connection, thread, request,
           with_retry(refuse(429, "proxy: waited too long for its turn"), kRetryWhenFull));
     }
   }
-  RelayResult result = co_await forward(connection, thread, request);
-  core.admission.leave();
-  finish(outcome_of(result, connection.active().cause()), result.first_byte_seconds);
+  RelayResult result = co_await forward(connection, thread, request, true);
+  Outcome outcome = outcome_of(result, connection.active().cause());
+  request.endpoint->admission->leave(request.place, outcome == Outcome::kServed);
+  finish(outcome, result.first_byte_seconds);
   co_return co_await conclude(connection, thread, request, result);
 }
 
 }  // namespace
+
+std::optional<Refusal> check_phase(const ProxyThread& thread) {
+  switch (thread.live.phase) {
+    case ModelPhase::kReady:
+      return std::nullopt;
+    case ModelPhase::kLoading:
+      return with_retry(refuse(503, "worker: the model is loading"), kRetryWhileLoading);
+    case ModelPhase::kUnhealthy:
+      return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
+    case ModelPhase::kDraining:
+      return with_retry(refuse(503, "worker: shutting down"), kRetryWhileLoading);
+  }
+  return std::nullopt;
+}
 
 Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
   ProxyCore& core = thread.core;
@@ -272,14 +195,11 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
     if (refusal->status == 0) co_return false;
     co_return co_await refuse_early(connection, thread, request, *refusal);
   }
+  connection.active().begin(core.relay_limits.whole);
   request.id = request_id_of(connection.head());
   request.keep_alive = connection.wants_keep_alive();
-  if (connection.head().target() == "/ping" && !connection.has_body()) {
-    connection.active().begin_phase(core.relay_limits.write);
-    bool written = co_await connection.write(ping_response(request.keep_alive));
-    connection.active().end_phase();
-    co_return written&& request.keep_alive;
-  }
+  if (connection.head().target() == "/ping" && !connection.has_body())
+    co_return co_await answer_ping(connection, thread, request);
 
   // endpoint
   if (auto refusal = find_endpoint(connection.head(), thread, request))
@@ -288,18 +208,17 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
     if (refusal->status == 0) co_return false;
     co_return co_await refuse_early(connection, thread, request, *refusal);
   }
-  std::string_view body = connection.body();
-  core.ledger.count(Counter::kBytesFromClients, body.size());
+  core.ledger.count(Counter::kBytesFromClients, connection.body().size());
 
   if (request.endpoint->definition.auth == EndpointDefinition::Auth::kNone) {
     if (auto refusal = check_phase(thread)) co_return co_await answer(connection, thread, request, *refusal);
-    if (!body.empty()) request.forward.push_back(body);
-    RelayResult result = co_await forward(connection, thread, request);
+    if (!connection.body().empty()) request.forward.push_back(connection.body());
+    RelayResult result = co_await forward(connection, thread, request, false);
     co_return co_await conclude(connection, thread, request, result);
   }
 
   // authenticate
-  if (auto refusal = authenticate(body, thread, request))
+  if (auto refusal = authenticate(connection.body(), thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
   request.acceptance.endpoint = request.endpoint->ledger_index;
   request.acceptance.work_milli = work_of(thread, request);
@@ -308,23 +227,14 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
   // admit
   if (auto refusal = check_phase(thread))
     co_return co_await answer(connection, thread, request, reject(thread, request, *refusal));
-  auto waiter = std::make_shared<Admission::Waiter>(connection.socket().get_executor());
-  Admission::Place place = core.admission.reserve(waiter);
-  if (place == Admission::Place::kFull) {
-    Refusal full = with_retry(refuse(429, "proxy: the queue is full"), kRetryWhenFull);
-    co_return co_await answer(connection, thread, request, reject(thread, request, full));
-  }
-  Ticket ticket;
-  if (auto refusal = enter_books(thread, request, ticket)) {
-    if (place == Admission::Place::kIn)
-      core.admission.leave();
-    else
-      core.admission.abandon(waiter);
+  bool queued = false;
+  if (auto refusal = reserve_place(connection, thread, request, queued))
     co_return co_await answer(connection, thread, request, *refusal);
-  }
+  if (auto refusal = enter_books(thread, request))
+    co_return co_await answer(connection, thread, request, *refusal);
 
   // forward, account
-  co_return co_await serve_admitted(connection, thread, request, ticket, place, waiter);
+  co_return co_await serve_admitted(connection, thread, request, queued);
 }
 
 }  // namespace cppworker

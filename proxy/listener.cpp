@@ -15,7 +15,7 @@ constexpr std::chrono::milliseconds kPauseAfterError{100};
 
 // One connection, request after request.
 Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread) {
-  bool another = true;
+  bool another = co_await connection->handshake();
   while (another) {
     another = co_await serve_request(*connection, thread);
     connection->finish_request();
@@ -25,7 +25,8 @@ Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& 
 
 void start_connection(tcp::socket socket, ProxyThread& thread) {
   auto connection =
-      std::make_shared<Connection>(std::move(socket), thread.core.connection_limits, thread.ticker);
+      std::make_shared<Connection>(ClientStream(std::move(socket), thread.live.tls),
+                                   thread.core.connection_limits, thread.core.bodies, thread.ticker);
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
   asio::co_spawn(thread.io, run_connection(connection, thread),
                  [connection, &thread](std::exception_ptr failure) {
@@ -44,15 +45,18 @@ void start_connection(tcp::socket socket, ProxyThread& thread) {
 
 Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<ProxyThread>>& threads) {
   ProxyCore& core = threads.front()->core;
+  bool failing = false;
   for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
     ProxyThread& thread = *threads[turn % threads.size()];
     auto [error, socket] = co_await acceptor.async_accept(thread.io, kTuple);
     if (error == asio::error::operation_aborted) co_return;
     if (error) {
-      spdlog::warn("Cannot accept connections: {}", error.message());
+      // Once an episode: it is tried ten times a second.
+      if (!std::exchange(failing, true)) spdlog::warn("Cannot accept connections: {}", error.message());
       co_await sleep_for(kPauseAfterError);
       continue;
     }
+    failing = false;
     core.ledger.count(Counter::kConnectionsAccepted);
     // Past the limit a connection is closed unread: each one costs memory before its first byte is believed.
     if (core.connections.load(std::memory_order_relaxed) >= core.settings.max_connections) continue;

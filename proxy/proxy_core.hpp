@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,8 +17,10 @@
 #include "proxy/connection.hpp"
 #include "proxy/deadline_ticker.hpp"
 #include "proxy/endpoint_table.hpp"
+#include "proxy/memory_budget.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/signature_verifier.hpp"
+#include "proxy/state_bell.hpp"
 #include "proxy/upstream_pool.hpp"
 #include "proxy/verdict_cache.hpp"
 
@@ -31,8 +34,8 @@ struct ProxyCore {
   std::uint64_t owner = 0;  // of this process's entries in the ledger
   Ledger& ledger;
   EndpointTable endpoints;
-  Admission admission;
   VerdictCache verdicts;
+  MemoryBudget bodies;
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // in a row
@@ -44,7 +47,9 @@ struct ProxyCore {
 // lock.
 struct LiveState {
   ModelPhase phase = ModelPhase::kLoading;
-  std::shared_ptr<const KeyRing> keys;  // nullptr: no key yet
+  std::uint64_t epoch = 0;                  // grows whenever the phase changes: a restart is never missed
+  std::shared_ptr<const KeyRing> keys;      // nullptr: no key yet
+  std::shared_ptr<asio::ssl::context> tls;  // of connections that begin now; nullptr: plain
 };
 
 struct ProxyThread {
@@ -56,6 +61,8 @@ struct ProxyThread {
   UpstreamPool pool;
   std::vector<std::unique_ptr<WorkloadEvaluator>> workloads;  // by Endpoint::position
   LiveState live;
+  StateBell bell;                       // rung when `live` has changed
+  std::atomic<std::uint64_t> turns{0};  // of the loop, as the watchdog sees it
 };
 
 }  // namespace cppworker

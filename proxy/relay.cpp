@@ -6,6 +6,8 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
+#include "proxy/failure_detector.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -51,14 +53,15 @@ struct ChunkStart {
 
 class Relay {
  public:
-  Relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
-        const RelayLimits& limits, ActiveRequest& active)
+  Relay(ClientStream& client, UpstreamPool& pool, const RelayRequest& request, const RelayLimits& limits,
+        ActiveRequest& active)
       : client_(client),
         pool_(pool),
         request_(request),
         limits_(limits),
         active_(active),
         head_method_(request.head.method() == http::verb::head),
+        failures_(request.failure_lines),
         started_(Clock::now()) {}
 
   Awaitable<RelayResult> run() {
@@ -79,7 +82,7 @@ class Relay {
   }
 
  private:
-  bool aborted() const { return active_.cause() != AbortCause::kNone; }
+  bool aborted() const { return active_.aborted(); }
 
   Awaitable<bool> connect() {
     connection_ = pool_.take_idle();
@@ -102,9 +105,7 @@ class Relay {
   // Sends the request, reads the response's head. False: no head came, and result_.end says why.
   Awaitable<bool> exchange_heads() {
     UpstreamRequest upstream;
-    std::string authority =
-        pool_.server().address().to_string() + ":" + std::to_string(pool_.server().port());
-    upstream.authority = authority;
+    upstream.authority = pool_.authority();
     upstream.request_id = request_.request_id;
     for (std::string_view piece : request_.body) upstream.body_bytes += piece.size();
     upstream.has_body = upstream.body_bytes > 0 || request_.head.method() == http::verb::post;
@@ -160,6 +161,7 @@ class Relay {
         auto [error, read] =
             co_await http::async_read_some(connection_->socket, connection_->buffer, *parser_, kTuple);
         size = kPiece - parser_->get().body().size;
+        if (result_.status == 200) failures_.see({piece.get(), size});
         if ((error && error != http::error::need_buffer) || aborted()) {
           result_.end = RelayEnd::kBrokeOff;
           if (size > 0 && !aborted())
@@ -175,6 +177,7 @@ class Relay {
       if (last) break;
     }
     result_.end = RelayEnd::kComplete;
+    result_.failed_inside = failures_.found();
     active_.end_phase();
     if (parser_->keep_alive()) {
       active_.set_upstream(nullptr);
@@ -203,19 +206,28 @@ class Relay {
     result_.response_started = true;
     active_.begin_phase(limits_.write);
     std::span<const asio::const_buffer> filled(buffers.data(), count);
+    if (client_.is_tls() && count > 1) {
+      // One TLS record, and one packet, instead of one for each.
+      gathered_.resize(asio::buffer_size(filled));
+      asio::buffer_copy(asio::buffer(gathered_), filled);
+      buffers[0] = asio::buffer(gathered_);
+      filled = filled.first(1);
+    }
     auto [error, written] = co_await asio::async_write(client_, filled, kTuple);
     result_.bytes_to_client += written;
     if (error && !aborted()) active_.abort(AbortCause::kClientGone);
     co_return !error && !aborted();
   }
 
-  asio::ip::tcp::socket& client_;
+  ClientStream& client_;
   UpstreamPool& pool_;
   const RelayRequest& request_;
   const RelayLimits& limits_;
   ActiveRequest& active_;
   const bool head_method_;
+  FailureDetector failures_;
   const Clock::time_point started_;
+  std::string gathered_;
   std::unique_ptr<UpstreamConnection> connection_;
   std::unique_ptr<Parser> parser_;
   Framing framing_ = Framing::kNone;
@@ -224,7 +236,7 @@ class Relay {
 
 }  // namespace
 
-Awaitable<RelayResult> relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
+Awaitable<RelayResult> relay(ClientStream& client, UpstreamPool& pool, const RelayRequest& request,
                              const RelayLimits& limits, ActiveRequest& active) {
   Relay exchange(client, pool, request, limits, active);
   co_return co_await exchange.run();

@@ -8,11 +8,13 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "proxy/active_request.hpp"
+#include "proxy/client_stream.hpp"
 #include "proxy/message_heads.hpp"
 #include "proxy/upstream_pool.hpp"
 
@@ -23,13 +25,16 @@ struct RelayLimits {
   std::chrono::seconds first_byte{3600};  // a long generation without streaming sends nothing until its end
   std::chrono::seconds between{600};      // silence inside a response; TGI sends a comment every 15 s
   std::chrono::seconds write{60};         // one piece to a client that doesn't read
+  std::chrono::seconds whole{6 * 3600};   // the whole request: what runs longer is stuck in a way of its own
+  std::chrono::seconds hold{300};         // for a restart of the inference server: the load of a large model
 };
 
 struct RelayRequest {
   const RequestHead& head;
-  std::vector<std::string_view> body;  // pieces, sent one after the other
+  std::span<const std::string_view> body;  // pieces, sent one after the other
   std::string request_id;
-  bool keep_alive = true;  // the client's connection may serve another request
+  bool keep_alive = true;                         // the client's connection may serve another request
+  const std::vector<std::string>& failure_lines;  // of the endpoint (failure_detector.hpp)
 };
 
 enum class RelayEnd {
@@ -45,13 +50,16 @@ struct RelayResult {
   RelayEnd end = RelayEnd::kUnreachable;
   int status = 0;                 // the inference server's, once known
   bool response_started = false;  // bytes were sent to the client
+  bool failed_inside = false;     // the body of a 200 tells of a failure
   bool keep_alive = false;        // the client's connection can be used again
   std::uint64_t bytes_to_client = 0;
   std::optional<double> first_byte_seconds;
   bool connected_anew = false;
 };
 
-Awaitable<RelayResult> relay(asio::ip::tcp::socket& client, UpstreamPool& pool, const RelayRequest& request,
+// `request.head` and `request.body` are only read: after kUnreachable and kNoAnswer the same can be relayed
+// again.
+Awaitable<RelayResult> relay(ClientStream& client, UpstreamPool& pool, const RelayRequest& request,
                              const RelayLimits& limits, ActiveRequest& active);
 
 }  // namespace cppworker

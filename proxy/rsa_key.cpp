@@ -2,20 +2,17 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <string>
 
 namespace cppworker {
 namespace {
 
 struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
   void operator()(EVP_MD* digest) const { EVP_MD_free(digest); }
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
   void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
@@ -67,24 +64,15 @@ RsaKey::RsaKey(std::shared_ptr<evp_pkey_ctx_st> context, int bits, std::size_t s
     : context_(std::move(context)), bits_(bits), size_(size), id_(id) {}
 
 Result<std::shared_ptr<const RsaKey>> RsaKey::from_pem(std::string_view pem) {
-  constexpr std::size_t kLongestPem = 16 * 1024;
-  if (pem.size() > kLongestPem) return fail("cannot use the public key: it is longer than 16 KiB");
-  Owned<BIO> text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (!text) throw std::bad_alloc();
-  std::shared_ptr<EVP_PKEY> key(PEM_read_bio_PUBKEY(text.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
-  ERR_clear_error();
-  if (!key) return fail("cannot use the public key: it is no PEM text with BEGIN PUBLIC KEY");
-  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_RSA)
-    return fail("cannot use the public key: it is not RSA");
-  int bits = EVP_PKEY_get_bits(key.get());
-  if (bits < kLeastBits || bits > kMostBits)
-    return fail("cannot use the public key: it has " + std::to_string(bits) + " bits, must have " +
-                std::to_string(kLeastBits) + " to " + std::to_string(kMostBits));
+  auto parsed = parse_public_key(pem);
+  if (!parsed) return parsed.error();
+  std::shared_ptr<EVP_PKEY> key = std::move(*parsed);
   auto context = make_context(key.get());
   if (!context) {
     ERR_clear_error();
     return fail("cannot use the public key: OpenSSL refuses it");
   }
+  int bits = EVP_PKEY_get_bits(key.get());
   auto size = static_cast<std::size_t>(EVP_PKEY_get_size(key.get()));
   return std::shared_ptr<const RsaKey>(new RsaKey(std::move(context), bits, size, fingerprint(key.get())));
 }

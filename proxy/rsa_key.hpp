@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 
+#include "common/public_key.hpp"
 #include "common/result.hpp"
 
 struct evp_pkey_ctx_st;
@@ -22,13 +23,9 @@ Sha256 sha256(std::string_view text);
 
 class RsaKey {
  public:
-  // Sizes that the autoscaler's key may have (protocol section 1): smaller ones can be broken, larger ones
-  // make each forged signature an expense.
-  static constexpr int kLeastBits = 2048;
-  static constexpr int kMostBits = 8192;
-  static constexpr std::size_t kLongestSignature = kMostBits / 8;
+  static constexpr std::size_t kLongestSignature = kMostKeyBits / 8;
 
-  // PEM as GET /pubkey/ answers it. "cannot use the public key: it has 1024 bits …".
+  // Of a key that parse_public_key takes; the same errors.
   static Result<std::shared_ptr<const RsaKey>> from_pem(std::string_view pem);
 
   // The digest that the signature covers, whatever the text; nullopt when it isn't this key's. One RSA

@@ -1,8 +1,10 @@
 #include "proxy/signature_verifier.hpp"
 
 #include <array>
+#include <optional>
 #include <span>
 
+#include "common/logging.hpp"
 #include "proxy/base64.hpp"
 #include "proxy/canonical_json.hpp"
 
@@ -29,11 +31,16 @@ std::optional<std::span<const unsigned char>> decode_signature(std::string_view 
 
 Result<std::shared_ptr<const KeyRing>> KeyRing::from_pems(const std::vector<std::string>& pems) {
   auto ring = std::make_shared<KeyRing>();
+  std::optional<Error> problem;
   for (const std::string& pem : pems) {
     auto key = RsaKey::from_pem(pem);
-    if (!key) return key.error();
-    ring->keys_.push_back(std::move(*key));
+    if (key)
+      ring->keys_.push_back(std::move(*key));
+    else
+      problem = key.error();
   }
+  if (problem && ring->keys_.empty()) return *problem;
+  if (problem) spdlog::error("{}; {} other key is used", problem->message, ring->keys_.size());
   return std::shared_ptr<const KeyRing>(std::move(ring));
 }
 

@@ -19,8 +19,8 @@ namespace cppworker {
 // Immutable: share it as std::shared_ptr<const KeyRing> and swap the pointer.
 class KeyRing {
  public:
-  // Newest first. An empty list is a ring that knows nobody: every signature is wrong. One bad key refuses
-  // all.
+  // Newest first. An empty list is a ring that knows nobody: every signature is wrong. A key that can't be
+  // used is left out, and logged: the other goes on to be good. An error when none of them can be used.
   static Result<std::shared_ptr<const KeyRing>> from_pems(const std::vector<std::string>& pems);
 
   const std::vector<std::shared_ptr<const RsaKey>>& keys() const { return keys_; }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <vector>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -28,7 +29,7 @@ class UpstreamPool {
   // More idle connections than this serve nobody: a burst's sockets are closed, not hoarded.
   static constexpr std::size_t kMostIdle = 128;
 
-  explicit UpstreamPool(asio::ip::tcp::endpoint server) : server_(server) {}
+  explicit UpstreamPool(asio::ip::tcp::endpoint server);
 
   // An idle connection that is still open, or nullptr.
   std::unique_ptr<UpstreamConnection> take_idle();
@@ -36,6 +37,7 @@ class UpstreamPool {
   // Unconnected; the caller connects it to server().
   std::unique_ptr<UpstreamConnection> make(asio::any_io_executor executor) const;
   const asio::ip::tcp::endpoint& server() const { return server_; }
+  const std::string& authority() const { return authority_; }  // "127.0.0.1:5001", "[::1]:5001"
 
   // Only after a complete exchange whose response allows another one.
   void give_back(std::unique_ptr<UpstreamConnection> connection);
@@ -49,6 +51,7 @@ class UpstreamPool {
     std::chrono::steady_clock::time_point since;
   };
   asio::ip::tcp::endpoint server_;
+  std::string authority_;
   std::vector<Idle> idle_;
 };
 

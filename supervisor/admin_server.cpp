@@ -26,7 +26,13 @@ AdminAnswer answer_for(const http::request<http::empty_body>& request, const Adm
   std::string_view target(request.target().data(), request.target().size());
   auto page = pages.find(target.substr(0, target.find('?')));
   if (page == pages.end()) return {404, "application/json", R"({"error":"admin: no such page"})"};
-  return page->second();
+  try {
+    return page->second();
+  } catch (const std::exception& error) {
+    // A bug, but not one that may end the supervisor, or leave whoever asked without an answer.
+    spdlog::error("admin: cannot make the page {}: {}", page->first, printable(error.what()));
+    return {500, "application/json", R"({"error":"admin: cannot make this page"})"};
+  }
 }
 
 Awaitable<bool> serve(tcp::socket& socket, const AdminPages& pages) {
@@ -50,10 +56,8 @@ Awaitable<bool> serve(tcp::socket& socket, const AdminPages& pages) {
   co_return !write_error;
 }
 
-Awaitable<> run_session(tcp::socket socket, std::shared_ptr<const AdminPages> pages,
-                        std::shared_ptr<int> open) {
+Awaitable<> run_session(tcp::socket socket, std::shared_ptr<const AdminPages> pages) {
   co_await with_deadline(serve(socket, *pages), kExchangeLimit);
-  --*open;
 }
 
 }  // namespace
@@ -88,12 +92,11 @@ Awaitable<> run_admin_server(tcp::acceptor& acceptor, AdminPages pages) {
     }
     if (*open >= kMostConnections) continue;
     ++*open;
-    // A page that throws is a bug, but not one that may end the supervisor.
-    asio::co_spawn(acceptor.get_executor(), run_session(std::move(socket), shared, open),
+    // Whatever else is thrown on the way, by want of memory say, ends the connection alone.
+    asio::co_spawn(acceptor.get_executor(), run_session(std::move(socket), shared),
                    [open](std::exception_ptr failure) {
-                     if (!failure) return;
                      --*open;
-                     spdlog::error("admin: a request failed unexpectedly");
+                     if (failure) spdlog::error("admin: a request failed unexpectedly");
                    });
   }
 }

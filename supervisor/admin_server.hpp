@@ -1,7 +1,8 @@
 // The operator's HTTP server: /metrics for Prometheus, /livez, /readyz, /startupz and /status. On loopback by
 // default, in the supervisor, and so never behind the queue of the model or a proxy that hangs.
 //
-// Answers GET and HEAD, one request a connection. Threads: the supervisor's loop; pages are made on it.
+// Answers GET and HEAD, one request a connection; 500 where a page throws. Threads: the supervisor's loop;
+// pages are made on it.
 #pragma once
 
 #include <functional>

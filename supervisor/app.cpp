@@ -115,6 +115,7 @@ class WorkerApp {
     model.server = server;
     model.health_path = settings_.health_path.value_or(backend_.health ? backend_.health->path : "");
     model.run_dir = settings_.run_dir;
+    model.program_dir = std::filesystem::path(proxy_program_).parent_path();
     model.benchmark = settings_.benchmark;
     model.on_change = [this] { on_change(); };
     auto made = ModelService::make(io_, *processes_, std::move(model));
@@ -179,7 +180,10 @@ class WorkerApp {
 
   // Anything that others are to know of may have changed: tells the proxy and the autoscaler.
   void on_change() {
-    WorkerState state{phase(), keys_->keys()};
+    WorkerState state;
+    state.phase = phase();
+    state.public_keys = keys_->keys();
+    state.max_perf = model_->figures().max_perf;
     if (state != published_) {
       if (state.phase != published_.phase) spdlog::info("worker: {}", phase_name(state.phase));
       published_ = state;
@@ -192,7 +196,8 @@ class WorkerApp {
   void on_notice(ProxyNotice notice) {
     switch (notice) {
       case ProxyNotice::kServing:
-        if (!std::exchange(announced_, true)) {
+        // Once: a model isn't launched anew because a proxy is, nor while the worker stops.
+        if (!stopping_ && !std::exchange(announced_, true)) {
           spdlog::info("Serving on {}:{}, admin on {}:{}", settings_.listen_address,
                        listener_->local_endpoint().port(), settings_.admin_address,
                        admin_->local_endpoint().port());
@@ -201,6 +206,8 @@ class WorkerApp {
         return;
       case ProxyNotice::kSignaturesFailing:
         return keys_->refetch();
+      case ProxyNotice::kAlive:
+        return;  // ProxyService keeps watch over it
       case ProxyNotice::kDrained:
         drained_ = true;
         changed_.cancel();
@@ -303,6 +310,9 @@ int run_worker(const Settings& settings, const std::string& program_dir) {
                settings.container_id ? "" : ", stand-alone: nothing is reported");
   if (settings.proxy.unsecured)
     spdlog::warn("UNSECURED: every request is let in without a signature; for local development only");
+  if (settings.public_url.empty() && !settings.proxy.unsecured)
+    spdlog::warn(
+        "Without /public_url a signature that the autoscaler made for another worker is good here, too");
   return app.run();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <boost/asio/co_spawn.hpp>
@@ -61,7 +62,7 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
                      if (error) self->service_->post(ServiceEventKind::kMeasureFailed);
                    });
   };
-  hooks.on_gone = [self](std::uint64_t) { self->readiness_.exited(); };
+  hooks.on_gone = [self](std::uint64_t) { self->on_gone(); };
   hooks.on_change = [self] { self->setup_.on_change(); };
   hooks.starts_processes = true;
   made->service_ = std::make_unique<Service>(io, processes, "model", policy, stop_signal, std::move(hooks));
@@ -81,9 +82,12 @@ Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
   ProcessSpec spec;
   spec.name = "model";
   spec.program = setup_.backend.launch_script;
-  spec.environment = child_environment(
-      own_environment(), {{"SERVER_PORT", std::to_string(setup_.server.port)}, {"PYTHONUNBUFFERED", "1"}},
-      tree_mark);
+  std::vector<std::pair<std::string, std::string>> additions = {
+      {"SERVER_PORT", std::to_string(setup_.server.port)}, {"PYTHONUNBUFFERED", "1"}};
+  // Last, for a server that comes with the worker (toy).
+  if (const char* path = std::getenv("PATH"); path != nullptr && !setup_.program_dir.empty())
+    additions.emplace_back("PATH", std::string(path) + ":" + setup_.program_dir);
+  spec.environment = child_environment(own_environment(), additions, tree_mark);
   return spec;
 }
 
@@ -93,6 +97,13 @@ void ModelService::on_launched() {
   progress_ = "launched";
   for (LineSplitter& splitter : splitters_) splitter = LineSplitter();
   next_probe_.cancel();
+}
+
+// Its last words often lack the line's end.
+void ModelService::on_gone() {
+  readiness_.exited();
+  for (LineSplitter& splitter : splitters_) splitter.finish([this](std::string_view line) { on_line(line); });
+  log_.flush();
 }
 
 void ModelService::on_output(OutputStream stream, std::string_view bytes) {

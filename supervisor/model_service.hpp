@@ -25,6 +25,7 @@ struct ModelServiceSetup {
   Url server;
   std::string health_path;
   std::string run_dir;
+  std::string program_dir;  // where the worker's own programs lie
   bool benchmark = true;
   std::function<void()> on_change;  // phase or figures
 };
@@ -59,6 +60,7 @@ class ModelService {
   void on_output(OutputStream stream, std::string_view bytes);
   void on_line(std::string_view line);
   void on_launched();
+  void on_gone();
   void on_ready();
   void consider_ready();
   Awaitable<> measure(std::uint64_t launch);

@@ -5,9 +5,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <memory>
+#include <system_error>
 
 #include "common/logging.hpp"
 #include "common/text.hpp"
@@ -29,7 +31,11 @@ struct StatLine {
 constexpr int kFieldState = 3, kFieldParent = 4, kFieldGroup = 5, kFieldThreads = 20, kFieldStartTime = 22;
 
 std::optional<StatLine> read_stat(pid_t pid) {
+  errno = 0;
   const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", kLargestStat);
+  // Without a descriptor to look with, a living process must not be taken for one that is gone.
+  if (!text && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+    throw std::system_error(errno, std::generic_category(), "cannot read /proc");
   if (!text) return std::nullopt;
   // The name may hold blanks and parentheses: it ends at the last one.
   const std::size_t open = text->find('('), close = text->rfind(')');
@@ -87,7 +93,7 @@ std::optional<ProcessInfo> look_at_process(pid_t pid) {
 std::vector<ProcessInfo> list_processes(Zombies zombies) {
   std::vector<ProcessInfo> made;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc"), ::closedir);
-  if (!folder) return made;
+  if (!folder) throw std::system_error(errno, std::generic_category(), "cannot read /proc");
   while (const dirent* entry = ::readdir(folder.get())) {
     const char* end = entry->d_name + std::strlen(entry->d_name);
     pid_t pid = 0;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <set>
 #include <unordered_map>
 
 #include "supervisor/environment.hpp"
@@ -19,26 +18,21 @@ constexpr std::chrono::milliseconds kLongestPause{100};
 
 enum class Membership { kMember, kStranger, kUndecided };
 
-using Key = std::pair<pid_t, std::uint64_t>;
-Key key_of(const ProcessInfo& process) {
+ProcessKey key_of(const ProcessInfo& process) {
   return {process.pid, process.start_time};
 }
 
 Membership judge_alone(const ProcessInfo& process, const ProcessTree& tree) {
-  const pid_t self = ::getpid();
-  if (process.pid == self || process.pid == 1) return Membership::kStranger;
+  if (process.pid == ::getpid() || process.pid == 1) return Membership::kStranger;
   if (const auto mark = environment_value(process.pid, kTreeMarkName); mark)
     return *mark == tree.mark ? Membership::kMember : Membership::kStranger;
-  if (tree.is_managed && process.pid != tree.leader && tree.is_managed(process.pid))
-    return Membership::kStranger;
   if (tree.leader > 0 && process.group == tree.leader) return Membership::kMember;
-  if (tree.is_managed && process.parent == self) return Membership::kMember;
   return Membership::kUndecided;
 }
 
-// `known` keeps members that a look has found before: one whose parent died in between has lost the link that
-// showed it to be one.
-std::vector<ProcessInfo> find_members(const ProcessTree& tree, std::set<Key>& known) {
+}  // namespace
+
+std::vector<ProcessInfo> find_tree(const ProcessTree& tree, std::set<ProcessKey>& known) {
   const std::vector<ProcessInfo> all = list_processes();
   std::unordered_map<pid_t, Membership> verdicts;
   for (const ProcessInfo& process : all)
@@ -67,20 +61,13 @@ std::vector<ProcessInfo> find_members(const ProcessTree& tree, std::set<Key>& kn
   return members;
 }
 
-}  // namespace
-
-std::vector<ProcessInfo> find_tree(const ProcessTree& tree) {
-  std::set<Key> known;
-  return find_members(tree, known);
-}
-
-Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::chrono::milliseconds limit) {
+Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::set<ProcessKey> known,
+                                               std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  std::set<Key> known;
   std::chrono::milliseconds pause = kFirstPause;
   while (true) {
     const std::size_t known_before = known.size();
-    std::vector<ProcessInfo> members = find_members(tree, known);
+    std::vector<ProcessInfo> members = find_tree(tree, known);
     if (members.empty()) co_return members;
     if (std::chrono::steady_clock::now() >= deadline) co_return members;
     for (const ProcessInfo& member : members) signal_process(member, SIGKILL);

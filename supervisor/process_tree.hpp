@@ -2,15 +2,18 @@
 // own (TGI's shards, `unbuffer`), or orphaned by a double fork.
 //
 // A process belongs to the tree if its environment carries the launch's mark (environment.hpp), if it is in
-// the group that the leader made, or if its parent belongs. A mark of another launch says that it doesn't.
+// the group that the leader made, if its parent belongs, or if an earlier look found that one of these held.
+// A mark of another launch says that it doesn't. What merely is our child without a mark is none of ours: a
+// shell that became the worker leaves it its jobs, and PID 1 adopts whatever is orphaned in the container.
 // Signals are bound to pid and start time: a reused number is never hit.
 #pragma once
 
 #include <sys/types.h>
 
 #include <chrono>
-#include <functional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/async.hpp"
@@ -21,18 +24,21 @@ namespace cppworker {
 struct ProcessTree {
   std::string mark{};  // value of CPPWORKER_TREE
   pid_t leader = -1;   // also the number of its group; -1: unknown, then the mark alone counts
-  // Processes that this supervisor manages itself (ProcessRunner::owns). When given, what our own process
-  // adopted (orphan_reaper.hpp), isn't managed, and carries no mark at all is taken for the tree's too: it
-  // fled with an emptied environment. Give it for the model; a proxy starts no processes.
-  std::function<bool(pid_t)> is_managed{};
 };
 
-// The tree's processes that are alive right now. The calling process is never among them.
-std::vector<ProcessInfo> find_tree(const ProcessTree& tree);
+// A process that is told from a later one with the same number: pid and start time.
+using ProcessKey = std::pair<pid_t, std::uint64_t>;
+
+// The tree's processes that are alive right now; they are added to `known`, which is what earlier looks
+// found: one that flees with an emptied environment, and whose parent dies, has lost all else that shows
+// where it comes from. The calling process is never among them.
+std::vector<ProcessInfo> find_tree(const ProcessTree& tree, std::set<ProcessKey>& known);
 
 // Sends SIGKILL to all of them, again and again, until a look finds none or `limit` has passed. Returns who
 // survived: empty is the proof that the tree is gone. Politeness (the stop signal, time to finish) comes
 // before, from service_state.hpp. Adopted zombies are no survivors; somebody must reap them all the same.
-Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::chrono::milliseconds limit);
+// `known` as above.
+Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::set<ProcessKey> known,
+                                               std::chrono::milliseconds limit);
 
 }  // namespace cppworker

@@ -9,6 +9,9 @@
 namespace cppworker {
 namespace {
 
+// For a word that lies in the socket already.
+constexpr std::chrono::milliseconds kLateWord{200};
+
 ServicePolicy proxy_policy() {
   ServicePolicy policy;
   // Reading a definition and mapping a file takes milliseconds.
@@ -29,6 +32,7 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
     : io_(io),
       ledger_(ledger),
       setup_(std::move(setup)),
+      word_(io),
       service_(io, processes, "proxy", proxy_policy(), SIGTERM,
                {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
                 .on_output = {},
@@ -46,6 +50,7 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
 Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {
     if (notice == ProxyNotice::kServing) service_.post(ServiceEventKind::kSeenReady);
+    if (notice == ProxyNotice::kServing || notice == ProxyNotice::kAlive) expect_word(kAliveTimeout, false);
     setup_.on_notice(notice);
   });
   if (!pair) return pair.error();
@@ -64,7 +69,20 @@ Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   return spec;
 }
 
+void ProxyService::expect_word(std::chrono::milliseconds within, bool last_chance) {
+  word_.expires_after(within);
+  word_.async_wait([this, last_chance](boost::system::error_code error) {
+    if (error) return;
+    // This process may have been stopped itself: what the proxy said meanwhile is read first.
+    if (!last_chance) return expect_word(kLateWord, true);
+    spdlog::error("proxy: its loops have not turned for {} s; it is replaced", kAliveTimeout.count());
+    service_.post(ServiceEventKind::kUnhealthy);
+    service_.post(ServiceEventKind::kHurry);  // what hangs doesn't heed SIGTERM
+  });
+}
+
 void ProxyService::on_gone() {
+  word_.cancel();
   if (control_) control_->close();
   if (owner_ == 0) return;
   std::size_t lost = ledger_.settle(owner_);

@@ -4,9 +4,11 @@
 // Threads: the supervisor's loop.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <boost/asio/steady_timer.hpp>
 
 #include "metrics/ledger.hpp"
 #include "supervisor/control_socket.hpp"
@@ -40,6 +42,10 @@ class ProxyService {
   WorkerState state_;
   std::shared_ptr<ControlSocket> control_;
   UniqueFd for_proxy_;
+  // The proxy's word that its loops turn; without it the proxy is replaced.
+  void expect_word(std::chrono::milliseconds within, bool last_chance);
+
+  asio::steady_timer word_;
   std::uint64_t owner_ = 0;  // of the running proxy's entries in the ledger
   Service service_;
 };

@@ -5,22 +5,15 @@
 #include <cstring>
 
 #include "common/logging.hpp"
+#include "common/public_key.hpp"
 #include "common/text.hpp"
 
 namespace cppworker {
 namespace {
 
-// An 8192-bit key's PEM has 1.5 kB.
-constexpr std::size_t kLargestKey = 16 * 1024;
-
-// Whether a key can be used is for the proxy's verifier to say; this keeps error pages from being stored.
-bool looks_like_key(std::string_view pem) {
-  return pem.find("-----BEGIN PUBLIC KEY-----") != std::string_view::npos && pem.size() <= kLargestKey;
-}
-
 Awaitable<Result<std::string>> read_key_file(std::string path) {
   errno = 0;
-  auto content = read_file(path, kLargestKey + 1);
+  auto content = read_file(path, kLongestKeyPem + 1);
   if (!content) co_return fail("cannot read the public key " + path + ": " + std::strerror(errno));
   co_return Result<std::string>(std::move(*content));
 }
@@ -34,8 +27,12 @@ PublicKeyKeeper::Fetch fetch_from_file(std::string path) {
 PublicKeyKeeper::PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string file,
                                  std::function<void()> on_change)
     : fetch_(std::move(fetch)), file_(std::move(file)), on_change_(std::move(on_change)), wake_(executor) {
-  auto kept = read_file(file_, kLargestKey + 1);
-  if (kept && looks_like_key(*kept)) newest_ = *kept;
+  auto kept = read_file(file_, kLongestKeyPem + 1);
+  if (!kept) return;
+  if (auto parsed = parse_public_key(*kept))
+    newest_ = *kept;
+  else
+    spdlog::warn("Public key kept in {}: {}", file_, parsed.error().message);
 }
 
 std::vector<std::string> PublicKeyKeeper::keys() const {
@@ -71,8 +68,11 @@ Awaitable<> PublicKeyKeeper::run() {
   while (true) {
     wanted_ = false;
     Result<std::string> fetched = co_await fetch_();
-    if (fetched && !looks_like_key(*fetched))
-      fetched = fail("cannot use the public key: the answer isn't a PEM public key");
+    if (fetched) {
+      // One that the proxy couldn't use is no key: the one before it stays.
+      auto parsed = parse_public_key(*fetched);
+      if (!parsed) fetched = parsed.error();
+    }
     std::chrono::steady_clock::duration pause;
     if (fetched) {
       take(std::move(*fetched));

@@ -1,5 +1,6 @@
 // The autoscaler's public key: fetched with retries, kept on disk for the next start, fetched again when
-// signatures begin to fail. The key before the newest stays valid for an overlap.
+// signatures begin to fail. The key before the newest stays valid for an overlap. An answer that is no usable
+// key is a failed fetch.
 //
 // Threads: the supervisor's loop.
 #pragma once

@@ -12,6 +12,10 @@
 namespace cppworker {
 namespace {
 
+// Between two looks at the tree of a running service: a process that flees lives in it for longer than that,
+// as a rule, and a look costs milliseconds.
+constexpr std::chrono::seconds kLookInterval{2};
+
 // One attempt at ending what a dead leader left. SIGKILL works at once except on a process that the kernel
 // holds in a driver; those are named, and the state machine tries again.
 constexpr std::chrono::seconds kSweepLimit{5};
@@ -26,7 +30,8 @@ Service::Service(asio::io_context& io, ProcessRunner& processes, std::string nam
       policy_(policy),
       stop_signal_(stop_signal),
       hooks_(std::move(hooks)),
-      deadline_(io) {}
+      deadline_(io),
+      next_look_(io) {}
 
 void Service::post(ServiceEventKind kind) {
   asio::post(io_, [this, kind] { process({kind}); });
@@ -102,6 +107,7 @@ void Service::perform(const ServiceAction& action) {
 }
 
 void Service::spawn() {
+  reason_.clear();  // of an earlier launch
   tree_mark_ = make_tree_mark();
   exited_ = false;
   Result<ProcessSpec> spec = hooks_.make_spec(tree_mark_);
@@ -125,6 +131,8 @@ void Service::spawn() {
   }
   child_ = std::move(*child);
   leader_ = child_->pid();
+  known_.clear();
+  if (hooks_.starts_processes) look_again();
   spdlog::info("{}: launched as process {}", name_, leader_);
   if (hooks_.on_launched) hooks_.on_launched();
   post(ServiceEventKind::kSpawned);
@@ -137,12 +145,29 @@ void Service::arm(const ServiceAction& action) {
   });
 }
 
-Awaitable<> Service::sweep() {
+ProcessTree Service::tree() const {
   ProcessTree tree;
   tree.mark = tree_mark_;
   tree.leader = leader_;
-  if (hooks_.starts_processes) tree.is_managed = [this](pid_t pid) { return processes_.owns(pid); };
-  survivors_ = co_await sweep_tree(tree, kSweepLimit);
+  return tree;
+}
+
+// Who flees from the tree is recognized later by having been seen in it.
+void Service::look_again() {
+  if (!child_ || exited_) return;
+  try {
+    find_tree(tree(), known_);
+  } catch (const std::system_error& error) {
+    spdlog::warn("{}: cannot look at its processes: {}", name_, error.what());
+  }
+  next_look_.expires_after(kLookInterval);
+  next_look_.async_wait([this](boost::system::error_code error) {
+    if (!error) look_again();
+  });
+}
+
+Awaitable<> Service::sweep() {
+  survivors_ = co_await sweep_tree(tree(), known_, kSweepLimit);
   if (survivors_.empty()) child_.reset();
   process({survivors_.empty() ? ServiceEventKind::kTreeEmpty : ServiceEventKind::kTreeSurvives});
 }

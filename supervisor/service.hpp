@@ -59,6 +59,8 @@ class Service {
   void spawn();
   void arm(const ServiceAction& action);
   Awaitable<> sweep();
+  ProcessTree tree() const;
+  void look_again();
   void note_failure();
 
   asio::io_context& io_;
@@ -75,8 +77,10 @@ class Service {
   bool exited_ = false;
   std::string tree_mark_, last_error_, reason_;
   std::vector<ProcessInfo> survivors_;
+  std::set<ProcessKey> known_;  // members of the tree that a look has found
   std::map<std::string, std::uint64_t> failures_;
   asio::steady_timer deadline_;
+  asio::steady_timer next_look_;
   std::mt19937 random_{std::random_device{}()};
 };
 

@@ -34,6 +34,12 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
       static_cast<int>(object.integer("first_byte_timeout_s", proxy.first_byte_timeout_s, 1, 86400));
   proxy.between_bytes_timeout_s =
       static_cast<int>(object.integer("between_bytes_timeout_s", proxy.between_bytes_timeout_s, 1, 86400));
+  proxy.whole_timeout_s =
+      static_cast<int>(object.integer("whole_timeout_s", proxy.whole_timeout_s, 1, 7 * 86400));
+  proxy.hold_timeout_s = static_cast<int>(object.integer("hold_timeout_s", proxy.hold_timeout_s, 0, 86400));
+  proxy.max_buffered_bytes =
+      object.integer("max_buffered_bytes", proxy.max_buffered_bytes, 1 << 20, std::int64_t{1} << 40);
+  proxy.user = object.string("user", proxy.user);
   object.finish();
 }
 
@@ -60,7 +66,12 @@ void read_file_layer(const std::string& path, Settings& settings) {
     settings.public_url = url->as_string();
   }
   if (auto url = object.optional("server_url")) {
-    as_url(*url);
+    Url server = as_url(*url);
+    bool loopback = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127.");
+    // As in backend.json: elsewhere, others could go past the proxy, or requests would cross a network
+    // unsigned.
+    if (!loopback || server.tls || !server.path.empty())
+      url->refuse("must be http on loopback without a path, as http://127.0.0.1:5001");
     settings.server_url = url->as_string();
   }
   settings.benchmark = object.boolean("benchmark", settings.benchmark);

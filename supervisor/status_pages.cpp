@@ -25,8 +25,14 @@ std::vector<std::string> obstacles(const WorkerView& view) {
   return found;
 }
 
+// The texts in it come from files, servers and the system: a byte that is no UTF-8 costs its character, not
+// the page.
+std::string text_of(const json& body, int indent = -1) {
+  return body.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 AdminAnswer page(bool good, const json& body) {
-  return {good ? 200 : 503, "application/json", body.dump() + "\n"};
+  return {good ? 200 : 503, "application/json", text_of(body)};
 }
 
 json describe(const Service& service) {
@@ -71,7 +77,7 @@ AdminAnswer status_page(const WorkerView& view) {
                    {"rejected", amount(books.totals.rejected)},
                    {"in_flight", amount(books.in_flight_amount)}}},
                  {"orphans_reaped", view.reaper.reaped()}};
-  return {200, "application/json", status.dump(2) + "\n"};
+  return {200, "application/json", text_of(status, 2)};
 }
 
 SupervisorFigures figures_of(const WorkerView& view) {

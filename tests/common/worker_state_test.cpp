@@ -2,18 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-
-#include "common/proxy_settings.hpp"
-
 namespace cppworker {
 namespace {
 
 TEST(WorkerStateTest, ComesBackAsItWasSent) {
   for (ModelPhase phase :
        {ModelPhase::kLoading, ModelPhase::kReady, ModelPhase::kUnhealthy, ModelPhase::kDraining}) {
-    WorkerState state{phase, {"-----BEGIN PUBLIC KEY-----\nA\n", "second"}};
+    WorkerState state;
+    state.phase = phase;
+    state.public_keys = {"-----BEGIN PUBLIC KEY-----\nA\n", "second"};
     std::string line = encode(state);
     EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
     auto decoded = decode_state(line);
@@ -30,35 +27,6 @@ TEST(WorkerStateTest, RefusesWhatItDoesNotKnow) {
     EXPECT_FALSE(decode_state(line)) << line;
   for (const char* line : {"", "{}", R"({"notice":"x"})", R"({"notice":3})"})
     EXPECT_FALSE(decode_notice(line)) << line;
-}
-
-class ProxySettingsTest : public ::testing::Test {
- protected:
-  ProxySettingsTest()
-      : path_(::testing::TempDir() + "/proxy-settings-" + std::to_string(::getpid()) + ".json") {}
-  ~ProxySettingsTest() override { std::remove(path_.c_str()); }
-  std::string path_;
-};
-
-TEST_F(ProxySettingsTest, ReadsWhatWasWritten) {
-  ProxySettings settings;
-  settings.backend_folder = "/opt/launchers/tgi";
-  settings.own_url = "http://203.0.113.9:41234";
-  settings.unsecured = true;
-  settings.max_queue = 7;
-  std::ofstream(path_) << encode(settings);
-  auto read = load_proxy_settings(path_);
-  ASSERT_TRUE(read) << read.error().message;
-  EXPECT_EQ(encode(*read), encode(settings));
-}
-
-TEST_F(ProxySettingsTest, NamesTheMemberOfTheWrongType) {
-  std::string text = encode(ProxySettings{});
-  text.replace(text.find("\"threads\": 2"), 12, "\"threads\": []");
-  std::ofstream(path_) << text;
-  auto read = load_proxy_settings(path_);
-  ASSERT_FALSE(read);
-  EXPECT_NE(read.error().message.find("/threads"), std::string::npos);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST(BackendDefinition, TheSmallestOneHasDefaults) {
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->name, "small");
   EXPECT_EQ(loaded->server.port, 5001);
-  EXPECT_TRUE(loaded->parallel);
+  EXPECT_EQ(loaded->max_concurrency, 0);
   EXPECT_TRUE(loaded->launch_script.ends_with("/small/launch.sh"));
   EXPECT_EQ(loaded->stop_signal, SIGTERM);
   EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(90));
@@ -66,7 +66,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->description, "a test");
   EXPECT_EQ(loaded->server.authority(), "localhost:7860");
-  EXPECT_FALSE(loaded->parallel);
+  EXPECT_EQ(loaded->max_concurrency, 1);
   EXPECT_EQ(loaded->stop_signal, SIGINT);
   EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(7));
   EXPECT_EQ(loaded->log.ready, (std::vector<std::string>{"a", "b"}));

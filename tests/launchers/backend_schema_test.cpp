@@ -86,8 +86,7 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["startup"] = {{"deadline_s", 86400}};
        }},
-      {"a path like the worker's own",
-       [](json& d) { d["endpoints"][0]["path"] = "/pings"; }},
+      {"a path like the worker's own", [](json& d) { d["endpoints"][0]["path"] = "/pings"; }},
       {"empty startup", [](json& d) { d["startup"] = json::object(); }},
       {"limits",
        [](json& d) {

@@ -10,6 +10,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include "common/text.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -66,7 +68,9 @@ class ScriptedServer {
 class AutoscalerClientTest : public testing::Test {
  protected:
   std::unique_ptr<AutoscalerClient> client(const std::string& addresses) {
-    return make_autoscaler_client(parse_report_addresses(addresses).value(), {3, 5000ms, 1ms});
+    std::vector<Url> urls;
+    for (const std::string& address : split_list(addresses, ',')) urls.push_back(parse_url(address).value());
+    return make_autoscaler_client(std::move(urls), {3, 5000ms, 1ms});
   }
 
   template <class T>
@@ -171,13 +175,37 @@ TEST_F(AutoscalerClientTest, PageThatIsNoKeyIsRefused) {
   EXPECT_FALSE(wait_for(client->fetch_public_key()));
 }
 
-TEST(ReportAddresses, AreSplitAndChecked) {
-  auto addresses = parse_report_addresses("https://run.vast.ai, http://127.0.0.1:81/x");
-  ASSERT_TRUE(addresses);
-  ASSERT_EQ(addresses->size(), 2u);
-  EXPECT_EQ((*addresses)[1].path, "/x");
-  EXPECT_FALSE(parse_report_addresses(""));
-  EXPECT_FALSE(parse_report_addresses("https://run.vast.ai,nonsense"));
+// What the caller must know: sent again, it would be refused again.
+TEST_F(AutoscalerClientTest, DeletionsThatAreRefusedAreNoFailure) {
+  for (int status : {400, 404, 409, 413, 422}) {
+    ScriptedServer server(io_, {status});
+    auto client = this->client(server.address());
+    auto received = wait_for(client->post_deleted(report_));
+    ASSERT_TRUE(received) << status;
+    EXPECT_FALSE(received->taken()) << status;
+    EXPECT_THAT(received->refusal, HasSubstr(server.address() + ": it answered " + std::to_string(status)));
+    EXPECT_THAT(received->refusal, Not(HasSubstr("very-secret")));
+  }
+}
+
+TEST_F(AutoscalerClientTest, DeletionsFailForWhatMayPass) {
+  for (int status : {401, 403, 408, 429, 500, 503}) {
+    ScriptedServer server(io_, {status});
+    auto client = this->client(server.address());
+    EXPECT_FALSE(wait_for(client->post_deleted(report_))) << status;
+  }
+}
+
+TEST_F(AutoscalerClientTest, DeletionsAreRefusedOnlyWhenEveryAddressRefuses) {
+  ScriptedServer refusing(io_, {422}), failing(io_, {500}), taking(io_, {200});
+  EXPECT_FALSE(wait_for(client(refusing.address() + "," + failing.address())->post_deleted(report_)));
+  EXPECT_FALSE(wait_for(client(failing.address() + "," + refusing.address())->post_deleted(report_)));
+  auto both = wait_for(client(refusing.address() + "," + refusing.address())->post_deleted(report_));
+  ASSERT_TRUE(both);
+  EXPECT_FALSE(both->taken());
+  auto taken = wait_for(client(refusing.address() + "," + taking.address())->post_deleted(report_));
+  ASSERT_TRUE(taken);
+  EXPECT_TRUE(taken->taken());
 }
 
 }  // namespace

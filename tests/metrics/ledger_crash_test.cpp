@@ -7,44 +7,10 @@
 #include <set>
 #include <vector>
 
-#include "tests/metrics/ledger_fixture.hpp"
+#include "tests/metrics/ledger_crash_fixture.hpp"
 
 namespace cppworker {
 namespace {
-
-class LedgerCrashTest : public LedgerTest {
- protected:
-  // An attached ledger whose process dies at the n-th step of its commits, counted over all of them.
-  std::unique_ptr<Ledger> doomed(int fatal_step) {
-    LedgerOptions options{kProxyLockBound};
-    options.test_point = [steps = 0, fatal_step](int) mutable {
-      if (++steps == fatal_step) ::raise(SIGKILL);
-    };
-    return Ledger::attach(path_, options).value();
-  }
-
-  // Runs `entry` again and again in a child that dies one step later each time, until one survives.
-  // `happened` says whether the books hold the entry; both answers must occur, and `undo` prepares the next
-  // round.
-  void kill_at_every_step(
-      const std::function<void(Ledger&)>& entry, const std::function<bool()>& happened,
-      const std::function<void()>& undo = [] {}) {
-    int with = 0, without = 0;
-    for (int step = 1;; ++step) {
-      ASSERT_LT(step, 1000) << "the entry never ends";
-      undo();
-      int status = status_of(in_child([&] { entry(*doomed(step)); }));
-      ASSERT_TRUE(killed(status) || ended_well(status)) << status;
-      expect_books_sum_up(ledger_->snapshot());
-      (happened() ? with : without) += 1;
-      if (!killed(status)) break;
-      // What a dead process left must not be found by the next supervisor either.
-      ASSERT_FALSE(HasFailure()) << "killed at step " << step;
-    }
-    EXPECT_GT(with, 3) << "deaths after the commit point";
-    EXPECT_GT(without, 3) << "deaths before the commit point";
-  }
-};
 
 TEST_F(LedgerCrashTest, AcceptingIsAllOrNothingAtEveryStep) {
   std::uint64_t reqnum = 0;

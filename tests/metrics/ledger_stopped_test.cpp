@@ -91,6 +91,23 @@ TEST_F(LedgerStoppedTest, AcknowledgedLoadIsNotReportedAgainFromAnOutdatedSnapsh
   EXPECT_EQ(impatient_->snapshot().acknowledged.reports, 1u);
 }
 
+TEST_F(LedgerStoppedTest, SessionsSayLockedAndARemovalIsEnteredLater) {
+  const NewSession wanted{"session000001", {}, 60'000, "{}", "", ""};
+  const std::string id(wanted.id);
+  ASSERT_EQ(impatient_->create_session(wanted, 10, 1000), SessionCreation::kCreated);
+  stop_a_writer();
+  EXPECT_EQ(impatient_->create_session(wanted, 10, 1000), SessionCreation::kLocked);
+  EXPECT_EQ(impatient_->find_session(id, 1000).first, SessionVerdict::kLocked);
+  EXPECT_EQ(impatient_->touch_session(id, {}, 1000), SessionVerdict::kLocked);
+  EXPECT_EQ(impatient_->begin_close_session(id, 1000).first, SessionVerdict::kLocked);
+  EXPECT_TRUE(impatient_->expired_sessions(1'000'000).empty());
+  impatient_->remove_session(id);
+  EXPECT_EQ(impatient_->session_count(), 1u);
+  resume();
+  EXPECT_EQ(impatient_->find_session(id, 1000).first, SessionVerdict::kUnknown);
+  EXPECT_EQ(impatient_->session_count(), 0u);
+}
+
 TEST_F(LedgerStoppedTest, SupervisorThatCannotContinueSaysWhatHelps) {
   ledger_.reset();
   stop_a_writer();

@@ -1,8 +1,11 @@
 #include "metrics/load_reporter.hpp"
 
 #include <gmock/gmock.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <set>
+#include <sstream>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -26,13 +29,15 @@ class FakeAutoscaler : public AutoscalerClient {
     if (status_fails) co_return fail("cannot report: refused");
     co_return Result<void>();
   }
-  Awaitable<Result<void>> post_deleted(json request) override {
+  Awaitable<Result<Reception>> post_deleted(json request) override {
     ++deletions;
     bool success = request["success"];
     if (success ? success_fails : failure_fails) co_return fail("cannot report: refused");
+    for (std::int64_t idx : request["request_idxs"])
+      if (refused.contains(idx)) co_return Reception{"it answered 422"};
     for (std::int64_t idx : request["request_idxs"]) (success ? succeeded : failed).push_back(idx);
     largest = std::max(largest, request["request_idxs"].size());
-    co_return Result<void>();
+    co_return Reception();
   }
   Awaitable<Result<std::string>> fetch_public_key() override { co_return fail("not asked for here"); }
 
@@ -40,6 +45,7 @@ class FakeAutoscaler : public AutoscalerClient {
   bool status_fails = false, status_throws = false, success_fails = false, failure_fails = false;
   std::vector<json> statuses;
   std::vector<std::int64_t> succeeded, failed;
+  std::set<std::int64_t> refused;  // a message with one of these in it is
   int deletions = 0;
   std::size_t largest = 0;
 };
@@ -210,6 +216,106 @@ TEST_F(LoadReporterTest, FailuresThatDoNotGetThroughHoldUpNoSuccesses) {
   autoscaler_.failure_fails = false;
   run_until([&] { return !autoscaler_.failed.empty(); });
   EXPECT_EQ(autoscaler_.failed.front(), 5) << "kept until it got through";
+}
+
+// They stood before all others for ever, and each second was another try.
+TEST_F(LoadReporterTest, RefusedRequestIsDroppedAndHoldsUpNoOther) {
+  LoadReporterTuning tuning = eager();
+  tuning.most_deleted = 16;
+  autoscaler_.refused = {3, 12};
+  for (std::int64_t i = 0; i < 20; ++i) ledger_->finish(accept(request(1000, i)), {Outcome::kServed, 1, {}});
+  start(tuning);
+  run_until([&] { return ledger_->snapshot().succeeded.waiting == 0; });
+  EXPECT_THAT(autoscaler_.succeeded,
+              testing::ElementsAre(0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19));
+  EXPECT_LE(autoscaler_.deletions, 30) << "each time the half";
+  autoscaler_.largest = 0;
+  for (std::int64_t i = 100; i < 150; ++i) ledger_->finish(accept(request(1, i)), {Outcome::kServed, 1, {}});
+  run_until([&] { return ledger_->snapshot().succeeded.waiting == 0; });
+  EXPECT_EQ(autoscaler_.largest, 16u) << "batches grow again";
+}
+
+// An autoscaler that refuses them all, each with a message of its own, isn't written about each time.
+TEST_F(LoadReporterTest, RefusalsAreLoggedOnceAndThenSeldom) {
+  for (std::int64_t i = 0; i < 25; ++i) {
+    autoscaler_.refused.insert(i);
+    ledger_->reject(-1, 1000, i);
+  }
+  std::ostringstream log;
+  auto before = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  start();
+  run_until([&] { return ledger_->snapshot().failed.waiting == 0; });
+  spdlog::set_default_logger(before);
+  EXPECT_THAT(autoscaler_.failed, testing::IsEmpty());
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = log.str().find("refuses", at)) != std::string::npos; ++at) ++lines;
+  EXPECT_EQ(lines, 2u) << log.str();
+  EXPECT_THAT(log.str(), testing::HasSubstr("request 0, which is dropped, 1 so far: it answered 422"));
+  EXPECT_THAT(log.str(), testing::HasSubstr("10 so far"));
+}
+
+TEST_F(LoadReporterTest, FailuresAreNoRefusals) {
+  autoscaler_.success_fails = true;
+  for (std::int64_t i = 0; i < 4; ++i) ledger_->finish(accept(request(1000, i)), {Outcome::kServed, 1, {}});
+  start();
+  run_until([&] { return autoscaler_.deletions >= 5; });
+  EXPECT_EQ(ledger_->snapshot().succeeded.waiting, 4u);
+  autoscaler_.success_fails = false;
+  run_until([&] { return ledger_->snapshot().succeeded.waiting == 0; });
+  EXPECT_EQ(autoscaler_.largest, 4u) << "one message";
+}
+
+// Three requests were cut when the worker drained, and the autoscaler waited for them for ever.
+TEST_F(LoadReporterTest, TheEndIsTold) {
+  Ticket cut = accept(request(5000, 7));
+  start({{1h, 1h}, 1h, 1h, 1000});
+  run_until_reports(1);
+  ledger_->finish(cut, {Outcome::kErrored, 1, {}});
+  ledger_->finish(accept(request(2000, 8)), {Outcome::kServed, 1, {}});
+  reporter_->stop();
+  run_until([this] { return ended_; });
+  ASSERT_EQ(autoscaler_.statuses.size(), 2u);
+  EXPECT_EQ(autoscaler_.statuses[1]["cur_load"], 0);
+  EXPECT_EQ(autoscaler_.statuses[1]["new_load"], 2);
+  EXPECT_THAT(autoscaler_.failed, testing::ElementsAre(7));
+  EXPECT_THAT(autoscaler_.succeeded, testing::ElementsAre(8));
+  EXPECT_EQ(ledger_->snapshot().acknowledged.reports, 2u);
+}
+
+TEST_F(LoadReporterTest, TheEndIsToldAlsoWhenItComesDuringAReport) {
+  autoscaler_.during_status = [this] {
+    if (autoscaler_.statuses.size() > 1) return;
+    ledger_->reject(-1, 3000, 9);
+    reporter_->stop();
+  };
+  start({{1h, 1h}, 1h, 1h, 1000});
+  run_until([this] { return ended_; });
+  ASSERT_EQ(autoscaler_.statuses.size(), 2u);
+  EXPECT_EQ(autoscaler_.statuses[1]["rej_load"], 3);
+  EXPECT_THAT(autoscaler_.failed, testing::ElementsAre(9));
+}
+
+TEST_F(LoadReporterTest, NothingIsToldAtTheEndWhenAllIsKnown) {
+  start({{1h, 1h}, 1h, 1h, 1000});
+  run_until_reports(1);
+  reporter_->stop();
+  run_until([this] { return ended_; });
+  EXPECT_EQ(autoscaler_.statuses.size(), 1u);
+  EXPECT_EQ(autoscaler_.deletions, 0);
+}
+
+TEST_F(LoadReporterTest, TheEndIsTriedOnce) {
+  start({{1h, 1h}, 1h, 1h, 1000});
+  run_until_reports(1);
+  autoscaler_.status_fails = autoscaler_.failure_fails = true;
+  ledger_->reject(-1, 1000, 5);
+  reporter_->poke();
+  reporter_->stop();
+  run_until([this] { return ended_; });
+  EXPECT_EQ(autoscaler_.statuses.size(), 2u);
+  EXPECT_EQ(autoscaler_.deletions, 1);
 }
 
 TEST_F(LoadReporterTest, StopEndsBothLoops) {

@@ -95,6 +95,11 @@ Awaitable<bool> Exchange::end_stream() {
 }
 
 Awaitable<bool> Exchange::wait(asio::steady_timer& timer) {
+  if (wait_instead) {
+    const bool stays = co_await wait_instead(timer);
+    if (!stays) outcome = "gone";
+    co_return stays;
+  }
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (timer.async_wait(kTuple) || socket_.async_wait(tcp::socket::wait_read, kTuple));
   if (first.index() == 0) co_return true;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -53,6 +54,11 @@ class Exchange {
   // Ends the connection with a reset: the client sees an error instead of an end.
   void break_off();
   void close_after() { keep_alive = false; }
+
+  // For a connection that leaves HTTP: who takes it over, and then what wait() does, since the socket's bytes
+  // are that one's to look at. False when the client left first.
+  asio::ip::tcp::socket& socket() { return socket_; }
+  std::function<Awaitable<bool>(asio::steady_timer&)> wait_instead;
 
  private:
   asio::ip::tcp::socket& socket_;

@@ -1,12 +1,15 @@
 // The personality `ooba`: text-generation-webui v1.7 with its blocking API. HTTP/1.0, the status before the
 // work, no Content-Length, the connection's end as the body's end; one generation at a time, whether or not
-// anyone waits.
+// anyone waits. The streaming API, a WebSocket, is on the same port, since a worker has one inference server;
+// the real one has the next port for it, and waits for further requests after an answer, where this one
+// closes.
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/stand_ins/serial_lock.hpp"
 #include "tests/stand_ins/stage.hpp"
+#include "tests/stand_ins/websocket.hpp"
 #include "tests/stand_ins/wish.hpp"
 
 namespace cppworker::stand_ins {
@@ -14,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kLargestBody = 64 << 20;  // http.server has no limit; tests need one
+constexpr std::size_t kLargestBody = 64 << 20;    // http.server has no limit; tests need one
+constexpr std::chrono::seconds kLongestHold{60};  // longer than any test
+constexpr std::uint16_t kInternalError = 1011;    // RFC 6455 section 7.4.1
 
 // As Python's json.dumps spells one string: escaped to ASCII.
 std::string quoted(const std::string& text) {
@@ -72,6 +77,9 @@ class Ooba : public Stage {
       exchange.outcome = "broken";  // a TypeError before any answer
     } else if (request.method == "POST" && request.path == "/api/v1/generate") {
       co_await generate(exchange);
+    } else if (request.path == "/api/v1/stream" && request.header("upgrade")) {
+      const Talk talk = [&](WebSocket& client) { return serve_stream(exchange, client); };
+      co_await talk_websocket(exchange, talk);
     } else {
       const std::string page = "<html><body><h1>Error response</h1></body></html>\n";
       co_await reply(exchange, "404 Not Found", "text/html;charset=utf-8", page);
@@ -122,10 +130,57 @@ class Ooba : public Stage {
       exchange.break_off();
       co_return;
     }
-    const std::string counts =
-        fails ? "0.00 tokens/s, 0" : "42.00 tokens/s, " + std::to_string(settings_.events);
-    print_line("Output generated in 0.01 seconds (" + counts + " tokens, context 8, seed 1)");
+    log_generated(fails ? 0 : settings_.events);
     if (co_await exchange.send_raw(answer)) exchange.outcome = "answered";
+  }
+
+  static void log_generated(int tokens) {
+    const std::string rate = tokens == 0 ? "0.00" : "42.00";
+    print_line("Output generated in 0.01 seconds (" + rate + " tokens/s, " + std::to_string(tokens) +
+               " tokens, context 8, seed 1)");
+  }
+
+  Awaitable<> serve_stream(Exchange& exchange, WebSocket& client) {
+    const std::optional<std::string> text = co_await client.message();
+    if (!text) co_return;
+    record_message(exchange, *text);
+    const json request = json::parse(*text, nullptr, false);
+    if (!request.is_object() || !request.contains("prompt") || !request["prompt"].is_string()) {
+      exchange.outcome = "broken";  // an exception, which the library makes a close of
+      co_await client.close(kInternalError);
+      co_return;
+    }
+    const RequestLog::Working working(log_);
+    co_await lock_.lock();
+    co_await stream(exchange, client, request);
+    lock_.unlock();
+  }
+
+  Awaitable<> stream(Exchange& exchange, WebSocket& client, const json& request) {
+    const Wish wish = read_wish(request["prompt"].get<std::string>());
+    if (wish.is("hold")) co_await wait_for_release(exchange, kLongestHold);
+    if (wish.is("sleep")) co_await exchange.pause(std::chrono::milliseconds(wish.number()));
+    const bool fails = wish.is("error") && !wish.is("error", "break");
+    const bool counted = request.contains("max_new_tokens") && request["max_new_tokens"].is_number();
+    const int wanted = counted ? request["max_new_tokens"].get<int>() : settings_.events;
+    const int tokens = fails || !has_model_ ? 0 : wanted;
+    for (int i = 0; i < tokens; ++i) {
+      if (exchange.outcome != "open") co_return;  // the client left
+      const std::string token = wish.is("size") ? std::string(static_cast<std::size_t>(wish.number()), 'x')
+                                                : " token" + std::to_string(i + 1);
+      const std::string event = R"({"event": "text_stream", "message_num": )" + std::to_string(i) +
+                                R"(, "text": )" + quoted(token) + "}";
+      co_await client.send(event);
+      if (wish.is("error", "break")) {
+        exchange.break_off();
+        co_return;
+      }
+      co_await exchange.pause(settings_.event_interval);
+    }
+    log_generated(tokens);
+    const std::string end = R"({"event": "stream_end", "message_num": )" + std::to_string(tokens) + "}";
+    const bool sent = co_await client.send(end);
+    if (sent && exchange.outcome == "open") exchange.outcome = "answered";
   }
 
   SerialLock lock_;

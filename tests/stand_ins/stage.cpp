@@ -178,6 +178,10 @@ void Stage::done(const Exchange& exchange) {
   changed_.cancel();
 }
 
+void Stage::record_message(const Exchange& exchange, const std::string& text) {
+  open_entries_.at(&exchange)->request["messages"].push_back(text);
+}
+
 Awaitable<> Stage::control(Exchange& exchange) {
   const std::string what = exchange.request.path.substr(std::string("/stand_in/").size());
   const std::string& body = exchange.request.body;

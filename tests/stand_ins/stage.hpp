@@ -58,6 +58,9 @@ class Stage : public Handler {
   void start_shards();
   Awaitable<> stop_shards();
 
+  // Adds a WebSocket's message to the request's entry: "messages".
+  void record_message(const Exchange& exchange, const std::string& text);
+
   // Until POST /stand_in/release; false when `limit` passed first, or when the client left (see outcome).
   Awaitable<bool> wait_for_release(Exchange& exchange, std::chrono::milliseconds limit);
   // The same, for servers that don't notice that a client leaves.

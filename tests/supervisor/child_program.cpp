@@ -135,6 +135,18 @@ int main(int argc, char** argv) {
     });
     sleep_for_ever();
   }
+  // A child in a session of its own with an empty environment: it belongs to the leader as long as that
+  // lives.
+  if (mode == "bare_child") {
+    const std::string self = argv[0];
+    forked([&] {
+      ::setsid();
+      char* const arguments[] = {const_cast<char*>(self.c_str()), const_cast<char*>("sleep"), nullptr};
+      char* const nothing[] = {nullptr};
+      ::execve("/proc/self/exe", arguments, nothing);
+    });
+    sleep_for_ever();
+  }
   // A grandchild in a session of its own whose parent is gone; with "bare" it has an empty environment as
   // well.
   if (mode == "double_fork") {

@@ -1,10 +1,15 @@
 // A ProcessRunner without processes: remembers what it was asked, and lets the test play the child.
 #pragma once
 
+#include <fcntl.h>
+
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "common/unique_fd.hpp"
 #include "supervisor/process_runner.hpp"
 
 namespace cppworker {
@@ -18,6 +23,13 @@ class FakeProcessRunner : public ProcessRunner {
     bool running = true;
     bool destroyed = false;
     std::vector<int> leader_signals, group_signals;
+    std::vector<UniqueFd> fds;  // as the child has them: copies of pass_fds
+
+    std::string variable(const std::string& name) const {
+      for (const std::string& entry : spec.environment)
+        if (entry.starts_with(name + "=")) return entry.substr(name.size() + 1);
+      return {};
+    }
   };
 
   // The next spawns fail with this, until it is reset.
@@ -30,6 +42,7 @@ class FakeProcessRunner : public ProcessRunner {
     launch.spec = std::move(spec);
     launch.callbacks = std::move(callbacks);
     launch.pid = next_pid_++;
+    for (const int fd : launch.spec.pass_fds) launch.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     return std::unique_ptr<ChildProcess>(std::make_unique<Child>(launches_.back()));
   }
 
@@ -77,7 +90,8 @@ class FakeProcessRunner : public ProcessRunner {
   };
 
   std::vector<std::shared_ptr<Launch>> launches_;
-  pid_t next_pid_ = 1000;
+  // Above the kernel's highest number: the sweep of a launch must not meet a real process.
+  pid_t next_pid_ = 1 << 23;
 };
 
 }  // namespace cppworker

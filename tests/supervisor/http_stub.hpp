@@ -42,6 +42,8 @@ class HttpStub {
   }
   int requests() const { return state_->requests; }
   int most_at_once() const { return state_->most_at_once; }
+  // Clients that have got their answer and are gone.
+  int served() const { return state_->served; }
 
  private:
   struct State {
@@ -49,7 +51,7 @@ class HttpStub {
         : acceptor(io, {asio::ip::address_v4::loopback(), 0}), handler(std::move(made)) {}
     asio::ip::tcp::acceptor acceptor;
     Handler handler;
-    int requests = 0, at_once = 0, most_at_once = 0;
+    int requests = 0, at_once = 0, most_at_once = 0, served = 0;
   };
 
   static Awaitable<> listen(std::shared_ptr<State> state) {
@@ -71,8 +73,8 @@ class HttpStub {
     state->most_at_once = std::max(state->most_at_once, ++state->at_once);
     const Answer answer = state->handler({std::string(request.method_string()), std::string(request.target()),
                                           std::string(request[http::field::content_type]), request.body()});
+    char byte;
     if (answer.never) {
-      char byte;
       co_await socket.async_read_some(asio::buffer(&byte, 1), kTuple);
       co_return;
     }
@@ -84,6 +86,8 @@ class HttpStub {
     response.prepare_payload();
     --state->at_once;
     co_await http::async_write(socket, response, kTuple);
+    co_await socket.async_read_some(asio::buffer(&byte, 1), kTuple);
+    ++state->served;
   }
 
   std::shared_ptr<State> state_;

@@ -54,10 +54,10 @@ class ProcessTreeTest : public ProcessTest {
   }
   std::vector<pid_t> members() {
     std::vector<pid_t> pids;
-    for (const ProcessInfo& process : find_tree(tree)) pids.push_back(process.pid);
+    for (const ProcessInfo& process : find_tree(tree, known)) pids.push_back(process.pid);
     return pids;
   }
-  std::vector<ProcessInfo> sweep() { return run_coroutine(io, sweep_tree(tree, 10s)); }
+  std::vector<ProcessInfo> sweep() { return run_coroutine(io, sweep_tree(tree, known, 10s)); }
   bool is_gone(pid_t pid) {
     return run_until(io, [&] { return !look_at_process(pid); });
   }
@@ -67,6 +67,7 @@ class ProcessTreeTest : public ProcessTest {
   OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
   std::unique_ptr<ChildProcess> child;
   ProcessTree tree;
+  std::set<ProcessKey> known;
   std::string out;
   bool exited = false;
 };
@@ -104,10 +105,29 @@ TEST_F(ProcessTreeTest, FindsWhoForkedTwiceAndDroppedTheMark) {
   const pid_t escaped = up();
   end_leader();
   EXPECT_THAT(members(), Not(Contains(escaped))) << "neither mark nor group nor parent show it";
-  tree.is_managed = [this](pid_t pid) { return runner->owns(pid); };
-  EXPECT_THAT(members(), Contains(escaped)) << "but we adopted it, and nobody else starts processes";
+  const auto process = look_at_process(escaped);
+  ASSERT_TRUE(process);
+  known.insert({escaped, process->start_time});
+  EXPECT_THAT(members(), Contains(escaped)) << "but an earlier look had found it in the tree";
   EXPECT_THAT(sweep(), IsEmpty());
   EXPECT_TRUE(is_gone(escaped));
+}
+
+// A shell that became the worker had started it before; or PID 1 adopted it.
+TEST_F(ProcessTreeTest, LeavesAnInnocentChildOfOursAlone) {
+  const pid_t innocent = ::fork();
+  if (innocent == 0) {
+    ::setpgid(0, 0);
+    while (true) ::pause();
+  }
+  start({"sleep"});
+  up();
+  end_leader();
+  EXPECT_THAT(sweep(), IsEmpty());
+  const auto process = look_at_process(innocent);
+  EXPECT_TRUE(process && process->state != 'Z');
+  ::kill(innocent, SIGKILL);
+  ::waitpid(innocent, nullptr, 0);
 }
 
 TEST_F(ProcessTreeTest, EndsALivingLeaderToo) {
@@ -134,7 +154,6 @@ TEST_F(ProcessTreeTest, LeavesOtherTreesAlone) {
   out.clear();
   start({"sleep"});
   up();
-  tree.is_managed = [this](pid_t pid) { return runner->owns(pid); };
   EXPECT_THAT(members(), testing::ElementsAre(tree.leader));
   EXPECT_THAT(sweep(), IsEmpty());
   EXPECT_TRUE(look_at_process(first.leader));
@@ -165,7 +184,7 @@ TEST_F(ProcessTreeTest, SignalsNobodyWithAnotherStartTime) {
 TEST_F(ProcessTreeTest, NamesSurvivorsWhenTheTimeIsOver) {
   start({"sleep"});
   up();
-  const auto survivors = run_coroutine(io, sweep_tree(tree, 0ms));
+  const auto survivors = run_coroutine(io, sweep_tree(tree, known, 0ms));
   ASSERT_EQ(survivors.size(), 1u);
   EXPECT_EQ(survivors[0].text(), std::to_string(tree.leader) + " (supervisor_chil, state " +
                                      std::string(1, survivors[0].state) + ")");

@@ -1,0 +1,74 @@
+#include "proxy/authentication.hpp"
+
+#include "proxy/canonical_json.hpp"
+
+namespace cppworker {
+namespace {
+
+Refusal explain(const EnvelopeError& error, ProxyThread& thread) {
+  if (error.status == 401) thread.core.ledger.count(Counter::kAuthMissing);
+  Refusal refusal;
+  refusal.status = error.status;
+  refusal.body = error.body;
+  return refusal;
+}
+
+// After a few wrong ones in a row, the key is asked for again: it may have been changed.
+void note_wrong_signature(ProxyCore& core) {
+  if (core.wrong_signatures.fetch_add(1, std::memory_order_relaxed) + 1 < kFailuresBeforeRefetch) return;
+  core.wrong_signatures.store(0, std::memory_order_relaxed);
+  core.ask_for_key();
+}
+
+void note_good_signature(ProxyCore& core) {
+  if (core.wrong_signatures.load(std::memory_order_relaxed) != 0)
+    core.wrong_signatures.store(0, std::memory_order_relaxed);
+}
+
+bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
+  if (core.settings.own_url.empty()) return true;
+  std::string url;
+  append_json_string(url, url_in_json);
+  return url == core.settings.own_url;
+}
+
+}  // namespace
+
+std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, Request& request) {
+  ProxyCore& core = thread.core;
+  bool unsecured = core.settings.unsecured;
+  EnvelopeResult parsed = parse_envelope(body, !unsecured, core.settings.max_json_depth);
+  if (!parsed) return explain(parsed.error(), thread);
+  request.envelope = std::move(*parsed);
+  const AuthFields& auth = request.envelope.auth;
+
+  SignedText covered = SignedText::kNone;
+  if (unsecured) {
+    core.ledger.count(Counter::kUnsecuredRequests);
+  } else {
+    if (!thread.live.keys || thread.live.keys->keys().empty()) {
+      core.ledger.count(Counter::kAuthNoKey);
+      return with_retry(refuse(503, "proxy: the autoscaler's public key isn't here yet"), kRetryWhileLoading);
+    }
+    covered = check_signature(auth, *thread.live.keys, core.verdicts);
+    if (covered == SignedText::kNone) {
+      note_wrong_signature(core);
+      return unauthorized(thread, Counter::kAuthWrongSignature, "proxy: the signature is wrong");
+    }
+    note_good_signature(core);
+    if (!is_own_url(core, auth.url))
+      return unauthorized(thread, Counter::kAuthOtherWorker, "proxy: the signature is for another worker");
+  }
+  if (!request.envelope.session_id.empty()) {
+    Refusal gone;
+    gone.status = 410;
+    gone.body = R"({"error":"invalid session"})";
+    return gone;
+  }
+  request.acceptance.once = covered == SignedText::kFull;
+  if (!auth.reqnum.empty()) request.acceptance.reqnum = auth.reqnum_value;
+  request.acceptance.request_idx = auth.request_idx_value;
+  return std::nullopt;
+}
+
+}  // namespace cppworker

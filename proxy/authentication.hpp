@@ -1,0 +1,16 @@
+// Who asks: the body taken apart, its signature checked, its URL compared, its session found. Nothing is
+// entered into the books here: a refused request touches no load figure (protocol section 2).
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "proxy/request.hpp"
+
+namespace cppworker {
+
+// On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
+// outlives both.
+std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, Request& request);
+
+}  // namespace cppworker

@@ -1,0 +1,82 @@
+// The bytes of a client's connection, plain or under TLS: an AsyncStream that the parser, the relay and the
+// error answers use without knowing which.
+//
+// One read and one write may be under way at once, from the connection's thread. Cancelling the socket ends
+// both with operation_aborted, and leaves the TLS state usable.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include "common/async.hpp"
+
+namespace cppworker {
+
+class ClientStream {
+ public:
+  using executor_type = asio::ip::tcp::socket::executor_type;
+
+  // Without `tls` the bytes are plain. The context lives as long as the connection that began with it.
+  ClientStream(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls)
+      : socket_(std::move(socket)), context_(std::move(tls)) {
+    if (context_) tls_.emplace(socket_, *context_);
+  }
+
+  executor_type get_executor() { return socket_.get_executor(); }
+  // Below TLS: for waiting, cancelling, options and closing.
+  asio::ip::tcp::socket& socket() { return socket_; }
+  const asio::ip::tcp::socket& socket() const { return socket_; }
+  bool is_tls() const { return tls_.has_value(); }
+
+  // Once, before anything else; nothing to do without TLS.
+  Awaitable<boost::system::error_code> handshake() {
+    if (!tls_) co_return boost::system::error_code{};
+    auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, kTuple);
+    co_return error;
+  }
+
+  // Says to the client that nothing more comes: its body, where the connection's end marks it, is whole.
+  Awaitable<> shut_down_writing() {
+    boost::system::error_code ignored;
+    if (tls_) {
+      // Answers only when the client's own end has come; the notice is on its way before that.
+      co_await tls_->async_shutdown(kTuple);
+    }
+    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  }
+
+  template <class Buffers, class Token>
+  auto async_read_some(const Buffers& buffers, Token&& token) {
+    return asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
+        [this](auto handler, Buffers into) {
+          if (tls_)
+            tls_->async_read_some(into, std::move(handler));
+          else
+            socket_.async_read_some(into, std::move(handler));
+        },
+        token, buffers);
+  }
+
+  template <class Buffers, class Token>
+  auto async_write_some(const Buffers& buffers, Token&& token) {
+    return asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
+        [this](auto handler, Buffers from) {
+          if (tls_)
+            tls_->async_write_some(from, std::move(handler));
+          else
+            socket_.async_write_some(from, std::move(handler));
+        },
+        token, buffers);
+  }
+
+ private:
+  asio::ip::tcp::socket socket_;
+  std::shared_ptr<asio::ssl::context> context_;
+  std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_;
+};
+
+}  // namespace cppworker

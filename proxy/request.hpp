@@ -1,0 +1,50 @@
+// One request on its way through the chain (handler_chain.cpp), and the refusals that several of its steps
+// make.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "metrics/ledger.hpp"
+#include "proxy/admission.hpp"
+#include "proxy/endpoint_table.hpp"
+#include "proxy/envelope.hpp"
+#include "proxy/error_response.hpp"
+#include "proxy/proxy_core.hpp"
+
+namespace cppworker {
+
+struct Request {
+  const Endpoint* endpoint = nullptr;
+  std::string id;
+  bool keep_alive = true;
+  Envelope envelope;                      // of an endpoint that asks for signatures
+  std::vector<std::string_view> forward;  // the body's pieces for the inference server
+  Acceptance acceptance;                  // as it is entered into the books
+  Ticket ticket;                          // its entry there
+  Admission::WaiterPtr place;             // in the endpoint's admission
+};
+
+// Clients of a loading or restarting worker are told to ask again after this: models take tens of seconds to
+// load, and the autoscaler, which knows by then, sends them elsewhere.
+inline constexpr int kRetryWhileLoading = 5;
+// And when no slot is free in the books.
+inline constexpr int kRetryWhenFull = 2;
+
+inline Refusal with_retry(Refusal refusal, int seconds) {
+  refusal.retry_after_s = seconds;
+  return refusal;
+}
+
+// A refusal for want of a good signature, counted by its reason.
+inline Refusal unauthorized(ProxyThread& thread, Counter reason, std::string_view text) {
+  thread.core.ledger.count(reason);
+  return refuse(401, text);
+}
+
+// Why nothing can be forwarded at the moment; nullopt when it can.
+std::optional<Refusal> check_phase(const ProxyThread& thread);
+
+}  // namespace cppworker

@@ -1,0 +1,162 @@
+#include "proxy/request_head_check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/beast/core/string.hpp>
+
+namespace cppworker {
+namespace {
+
+using boost::beast::iequals;
+
+// 2^63 has 19 digits: no length that fits is longer.
+constexpr std::size_t kLongestLength = 18;
+constexpr std::size_t kLongestMethod = 32;
+
+enum CharClass : unsigned char { kToken = 1, kValue = 2, kTarget = 4, kHostChar = 8 };
+
+constexpr std::array<unsigned char, 256> kClasses = [] {
+  std::array<unsigned char, 256> classes{};
+  constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
+  constexpr std::string_view kHostMarks = "-._~!$&'()*+;=:[]%";
+  for (int c = 0; c < 256; ++c) {
+    bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    auto in = [c](std::string_view marks) { return marks.find(static_cast<char>(c)) != marks.npos; };
+    unsigned char& entry = classes[static_cast<std::size_t>(c)];
+    if (alphanumeric || (c < 128 && in(kTokenMarks))) entry |= kToken;
+    if (c == '\t' || (c >= ' ' && c != 127)) entry |= kValue;  // obs-text (128 and above) is opaque
+    if (c > ' ' && c < 127 && c != '#') entry |= kTarget;
+    if (alphanumeric || (c < 128 && in(kHostMarks))) entry |= kHostChar;
+  }
+  return classes;
+}();
+
+bool all_of_class(std::string_view text, CharClass wanted) {
+  return std::all_of(text.begin(), text.end(),
+                     [wanted](char c) { return kClasses[static_cast<unsigned char>(c)] & wanted; });
+}
+
+constexpr HeadProblem malformed(std::string_view text) {
+  return {400, text};
+}
+
+// Cuts the next line off. False when it doesn't end in CR LF, or holds a CR or LF of its own.
+bool next_line(std::string_view& head, std::string_view& line) {
+  std::size_t end = head.find('\n');
+  if (end == std::string_view::npos || end == 0 || head[end - 1] != '\r') return false;
+  line = head.substr(0, end - 1);
+  head.remove_prefix(end + 1);
+  return line.find('\r') == std::string_view::npos;
+}
+
+std::string_view without_blanks(std::string_view value) {
+  while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+  while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+  return value;
+}
+
+std::optional<HeadProblem> check_request_line(std::string_view line, bool& http_1_0) {
+  std::size_t first = line.find(' ');
+  std::size_t last = line.rfind(' ');
+  if (first == std::string_view::npos || first == last) return malformed("proxy: malformed request line");
+  std::string_view method = line.substr(0, first);
+  std::string_view target = line.substr(first + 1, last - first - 1);
+  std::string_view version = line.substr(last + 1);
+  if (method.empty() || method.size() > kLongestMethod || !all_of_class(method, kToken))
+    return malformed("proxy: malformed request line");
+  if (target.empty() || !all_of_class(target, kTarget)) return malformed("proxy: malformed request target");
+  if (target.front() != '/') return malformed("proxy: the request target must begin with '/'");
+  http_1_0 = version == "HTTP/1.0";
+  if (http_1_0 || version == "HTTP/1.1") return std::nullopt;
+  bool other_version = version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.';
+  if (other_version) return HeadProblem{505, "proxy: HTTP/1.1 and HTTP/1.0 are spoken here"};
+  return malformed("proxy: malformed request line");
+}
+
+// What decides where the request ends and for whom it is.
+struct Framing {
+  int lengths = 0, codings = 0, hosts = 0;
+
+  std::optional<HeadProblem> see(std::string_view name, std::string_view value) {
+    switch (name.size()) {
+      case 4:
+        if (!iequals({name.data(), name.size()}, "host")) return std::nullopt;
+        ++hosts;
+        if (!all_of_class(value, kHostChar)) return malformed("proxy: malformed Host");
+        return std::nullopt;
+      case 6:
+        if (!iequals({name.data(), name.size()}, "expect")) return std::nullopt;
+        if (!iequals({value.data(), value.size()}, "100-continue"))
+          return HeadProblem{417, "proxy: no other expectation than 100-continue is met here"};
+        return std::nullopt;
+      case 14:
+        if (!iequals({name.data(), name.size()}, "content-length")) return std::nullopt;
+        ++lengths;
+        if (value.empty() || value.size() > kLongestLength ||
+            !std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; }))
+          return malformed("proxy: malformed Content-Length");
+        return std::nullopt;
+      case 17:
+        if (!iequals({name.data(), name.size()}, "transfer-encoding")) return std::nullopt;
+        ++codings;
+        if (!iequals({value.data(), value.size()}, "chunked"))
+          return HeadProblem{501, "proxy: no other Transfer-Encoding than chunked is understood"};
+        return std::nullopt;
+      default:
+        return std::nullopt;
+    }
+  }
+
+  std::optional<HeadProblem> judge(bool http_1_0) const {
+    if (lengths > 1) return malformed("proxy: more than one Content-Length");
+    if (codings > 1) return malformed("proxy: more than one Transfer-Encoding");
+    if (lengths + codings > 1) return malformed("proxy: both Content-Length and Transfer-Encoding");
+    if (http_1_0 && codings > 0) return malformed("proxy: HTTP/1.0 has no Transfer-Encoding");
+    if (hosts > 1 || (hosts == 0 && !http_1_0)) return malformed("proxy: there must be one Host");
+    return std::nullopt;
+  }
+};
+
+}  // namespace
+
+std::optional<HeadProblem> check_request_head(std::string_view head) {
+  std::string_view line;
+  bool http_1_0 = false;
+  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+  if (auto problem = check_request_line(line, http_1_0)) return problem;
+  Framing framing;
+  for (std::size_t headers = 0;; ++headers) {
+    if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+    if (line.empty()) break;
+    if (headers == kMostHeaders) return HeadProblem{431, "proxy: too many headers"};
+    if (line.front() == ' ' || line.front() == '\t') return malformed("proxy: folded header lines");
+    std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) return malformed("proxy: malformed header");
+    std::string_view name = line.substr(0, colon);
+    std::string_view value = without_blanks(line.substr(colon + 1));
+    if (!all_of_class(name, kToken)) return malformed("proxy: malformed header name");
+    if (!all_of_class(value, kValue)) return malformed("proxy: control characters in a header");
+    if (auto problem = framing.see(name, value)) return problem;
+  }
+  if (!head.empty()) return malformed("proxy: malformed request head");
+  return framing.judge(http_1_0);
+}
+
+std::optional<HeadProblem> check_unfinished_head(std::string_view head) {
+  // The last line may go on; every one before it must be whole already.
+  std::string_view line;
+  bool first = true;
+  while (head.find('\n') != std::string_view::npos) {
+    if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+    bool http_1_0;
+    if (first)
+      if (auto problem = check_request_line(line, http_1_0)) return problem;
+    first = false;
+  }
+  // A first line of another protocol (TLS, say) is told apart by its first bytes.
+  if (first && !head.empty() && !(kClasses[static_cast<unsigned char>(head.front())] & kToken))
+    return malformed("proxy: this isn't HTTP");
+  return std::nullopt;
+}
+
+}  // namespace cppworker

@@ -1,0 +1,30 @@
+// Whether a request's head may be believed: strict RFC 9112, before any parser of ours or of the inference
+// server can understand it in another way.
+//
+// A head that two parsers read differently lets a client smuggle a second request past the signature check.
+// So there is no repair: two lengths, a length and a coding, a folded line, a bare CR or LF, a blank before
+// the colon are refused, whatever a lenient reader would make of them. Pure.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+namespace cppworker {
+
+// Clients of all three generations send fewer than 20.
+inline constexpr std::size_t kMostHeaders = 100;
+
+struct HeadProblem {
+  int status;             // 400, 417, 431, 501 or 505
+  std::string_view text;  // says what is wrong, and repeats nothing
+};
+
+// `head` is everything up to the empty line that ends it, which is included.
+std::optional<HeadProblem> check_request_head(std::string_view head);
+
+// The same of a head that isn't complete yet, as far as it can be told: for bytes that will never become a
+// good head, so that nobody waits for the rest. `head` is what has come so far.
+std::optional<HeadProblem> check_unfinished_head(std::string_view head);
+
+}  // namespace cppworker

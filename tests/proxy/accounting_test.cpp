@@ -1,0 +1,254 @@
+// What becomes of a request that was let in, as the books tell it: admission, outcomes, and the queue before
+// a server that executes one request at a time.
+#include "tests/proxy/proxy_fixture.hpp"
+
+namespace cppworker {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class AccountingTest : public SignedProxyTest {
+ protected:
+  // A request that the books know by this index.
+  std::string generate_as(std::int64_t request_idx, int work = 3) {
+    Route route = next_route();
+    route.request_idx = request_idx;
+    return generate(route, "{\"work\": " + std::to_string(work) + "}");
+  }
+
+  void expect_finished(std::vector<std::int64_t> succeeded, std::vector<std::int64_t> failed) {
+    LedgerSnapshot books = proxy().books();
+    expect_books_sum_up(books);
+    EXPECT_THAT(books.in_flight, IsEmpty());
+    EXPECT_EQ(proxy().ledger().finished(true, 100), succeeded);
+    EXPECT_EQ(proxy().ledger().finished(false, 100), failed);
+  }
+  const EndpointFigures& generate_figures(const LedgerSnapshot& books) {
+    for (const EndpointFigures& figures : books.endpoints)
+      if (figures.name == "POST /generate") return figures;
+    throw std::runtime_error("no figures of POST /generate");
+  }
+  static std::uint64_t entries(const DurationHistogram& histogram) {
+    std::uint64_t sum = 0;
+    for (std::uint64_t bucket : histogram.buckets) sum += bucket;
+    return sum;
+  }
+};
+
+TEST_F(AccountingTest, ARequestIsInTheBooksWhileItIsServed) {
+  Exchange call = begin(generate_as(41));
+  LedgerSnapshot books = proxy().books();
+  ASSERT_EQ(books.in_flight.size(), 1u);
+  EXPECT_EQ(books.in_flight[0].owner, RunningProxy::kOwner);
+  EXPECT_EQ(books.in_flight[0].work_milli, 3000);
+  EXPECT_EQ(books.in_flight[0].request_idx, 41);
+  EXPECT_EQ(books.in_flight[0].reqnum, 1u);
+  call.server.answer(200, "{}");
+  call.client.read_response();
+  books = proxy().books();
+  EXPECT_EQ(books.totals.served, (Amount{3000, 1}));
+  EXPECT_EQ(generate_figures(books).served, 1);
+  EXPECT_EQ(entries(generate_figures(books).duration), 1u);
+  EXPECT_EQ(entries(generate_figures(books).first_byte), 1u);
+  expect_finished({41}, {});
+}
+
+TEST_F(AccountingTest, AStreamIsInTheBooksUpToItsEnd) {
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));
+  read_raw_head(call.client);
+  read_chunk(call.client);
+  EXPECT_EQ(proxy().books().in_flight.size(), 1u);
+  call.server.send(kLastChunk);
+  read_chunk(call.client);
+  expect_finished({1}, {});
+}
+
+TEST_F(AccountingTest, AnErrorOfTheServersIsAnErroredRequest) {
+  std::vector<std::int64_t> failed;
+  for (int status : {400, 422, 500, 503}) {
+    Exchange call = begin(generate_as(status));
+    call.server.answer(status, "no", "Connection: close\r\n");
+    EXPECT_EQ(call.client.read_response().status(), status);
+    failed.push_back(status);
+  }
+  EXPECT_EQ(proxy().books().totals.errored, (Amount{12'000, 4}));
+  expect_finished({}, failed);
+}
+
+TEST_F(AccountingTest, ARedirectionIsServed) {
+  Exchange call = begin(generate_as(1));
+  call.server.answer(302, "", "Location: /x\r\n");
+  EXPECT_EQ(call.client.read_response().header("Location"), "/x");
+  expect_finished({1}, {});
+}
+
+TEST_F(AccountingTest, AFailureBeforeTheAnswerIsAnErroredRequest) {
+  Exchange closed = begin(generate_as(1));
+  closed.server.close();
+  EXPECT_EQ(closed.client.read_response().status(), 502);
+
+  Exchange rubbish = begin(generate_as(2));
+  rubbish.server.send("rubbish\r\n\r\n");
+  EXPECT_EQ(rubbish.client.read_response().status(), 502);
+
+  server_.stop_listening();
+  EXPECT_EQ(connect().exchange(generate_as(3)).status(), 502);
+  EXPECT_EQ(proxy().books().totals.errored.requests, 3);
+  expect_finished({}, {1, 2, 3});
+}
+
+TEST_F(AccountingTest, AnAnswerThatBrokeOffIsAnErroredRequest) {
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
+  read_raw_head(call.client);
+  call.server.close();
+  call.client.read_to_end();
+  expect_finished({}, {1});
+}
+
+TEST_F(AccountingTest, AServerThatIsTooSlowMakesAnErroredRequest) {
+  setup_.relay_limits.first_byte = seconds(1000);
+  Exchange call = begin(generate_as(1));
+  proxy().pass_time(seconds(2000));
+  EXPECT_EQ(call.client.read_response().status(), 504);
+  expect_finished({}, {1});
+}
+
+TEST_F(AccountingTest, AReplayInFlightChangesNothing) {
+  Route route = next_route();
+  Exchange call = begin(generate(route));
+  EXPECT_EQ(connect().exchange(generate(route)).status(), 401);
+  EXPECT_EQ(proxy().books().totals.received.requests, 1);
+  call.server.answer(200, "{}");
+  EXPECT_EQ(call.client.read_response().status(), 200);
+}
+
+TEST_F(AccountingTest, AFormulaThatFailsCostsNothingAndTheRequestIsServed) {
+  endpoint("POST", "/generate").workload = Workload::compile("payload.work + 1").value();
+  Exchange call = begin(generate(R"({"work": {}})"));
+  EXPECT_EQ(proxy().books().in_flight.at(0).work_milli, 0);
+  call.server.answer(200, "{}");
+  EXPECT_EQ(call.client.read_response().status(), 200);
+}
+
+TEST_F(AccountingTest, BytesAreCounted) {
+  std::string request = generate();
+  std::string body = request.substr(request.find("\r\n\r\n") + 4);
+  Exchange call = begin(request);
+  call.server.answer(200, "hello");
+  std::string response = call.client.read_until("hello");
+  EXPECT_EQ(proxy().counted(Counter::kBytesFromClients), body.size());
+  EXPECT_EQ(proxy().counted(Counter::kBytesToClients), response.size());
+  EXPECT_EQ(proxy().counted(Counter::kConnectionsAccepted), 1u);
+}
+
+// ---- one at a time
+
+class QueueTest : public AccountingTest {
+ protected:
+  QueueTest() {
+    setup_.backend.max_concurrency = 1;
+    setup_.settings.max_queue = 2;
+  }
+  // A client whose request waits for its turn.
+  RawClient queue_up(std::string_view request) {
+    RawClient client = connect();
+    client.send(request);
+    proxy().settle();
+    return client;
+  }
+  // The next request reaches the server on the connection that the one before has left idle.
+  void expect_served_next(UpstreamConnectionInTest& server, RawClient& client, int work) {
+    EXPECT_EQ(server.read_request().body, "{\"work\": " + std::to_string(work) + "}");
+    server.answer(200, "done");
+    EXPECT_EQ(client.read_response().body, "done");
+  }
+};
+
+TEST_F(QueueTest, RequestsAreServedOneAfterTheOtherInTheirOrder) {
+  Exchange first = begin(generate_as(1, 1));
+  RawClient second = queue_up(generate_as(2, 2)), third = queue_up(generate_as(3, 3));
+  expect_server_not_called();
+  EXPECT_TRUE(first.server.is_silent());
+  EXPECT_EQ(proxy().books().in_flight.size(), 3u);
+  first.server.answer(200, "done");
+  expect_served_next(first.server, second, 2);
+  expect_served_next(first.server, third, 3);
+  expect_finished({1, 2, 3}, {});
+}
+
+TEST_F(QueueTest, AFailureMakesRoomForTheNextOne) {
+  Exchange first = begin(generate_as(1, 1));
+  RawClient second = queue_up(generate_as(2, 2));
+  first.server.close();
+  EXPECT_EQ(first.client.read_response().status(), 502);
+  UpstreamConnectionInTest server = server_.accept();
+  expect_served_next(server, second, 2);
+}
+
+TEST_F(QueueTest, ARequestThatFindsTheQueueFullIsRejected) {
+  Exchange first = begin(generate_as(1));
+  RawClient second = queue_up(generate_as(2)), third = queue_up(generate_as(3));
+  RawClient fourth = connect();
+  RawMessage response = fourth.exchange(generate_as(4, 5));
+  expect_error(response, 429, "proxy: the queue is full");
+  EXPECT_NE(response.header("Retry-After"), "");
+  EXPECT_EQ(response.header("Connection"), "keep-alive");
+  LedgerSnapshot books = proxy().books();
+  EXPECT_EQ(books.totals.rejected, (Amount{5000, 1}));
+  EXPECT_EQ(generate_figures(books).rejected, 1);
+  EXPECT_EQ(books.in_flight.size(), 3u);
+  EXPECT_THAT(proxy().ledger().finished(false, 100), ElementsAre(4));
+}
+
+TEST_F(QueueTest, AReplayDoesNotTakeAPlaceInTheQueue) {
+  Route route = next_route();
+  Exchange first = begin(generate(route));
+  EXPECT_EQ(connect().exchange(generate(route)).status(), 401);
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 0u);
+  first.server.answer(200, "done");
+  first.client.read_response();
+  proxy().settle();
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
+}
+
+TEST_F(QueueTest, WhoWaitsTooLongForItsTurnIsTold) {
+  endpoint("POST", "/generate").max_queue_time = seconds(1000);
+  setup_.relay_limits.first_byte = seconds(1'000'000);
+  Exchange first = begin(generate_as(1));
+  RawClient second = queue_up(generate_as(2));
+  proxy().pass_time(seconds(500));
+  EXPECT_TRUE(second.is_silent());
+  proxy().pass_time(seconds(2000));
+  RawMessage response = second.read_response();
+  expect_error(response, 429, "proxy: waited too long for its turn");
+  EXPECT_NE(response.header("Retry-After"), "");
+  EXPECT_TRUE(first.client.is_silent());
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 0u);
+  first.server.answer(200, "done");
+  EXPECT_EQ(first.client.read_response().body, "done");
+  expect_finished({1}, {2});
+}
+
+TEST_F(QueueTest, TheQueueSpansThreads) {
+  setup_.settings.threads = 3;
+  setup_.settings.max_queue = 100;
+  Exchange first = begin(generate_as(0, 1));
+  std::vector<RawClient> waiting;
+  for (int i = 1; i <= 12; ++i) waiting.push_back(queue_up(generate_as(i, i)));
+  first.server.answer(200, "done", "Connection: close\r\n");
+  for (int i = 1; i <= 12; ++i) {
+    UpstreamConnectionInTest server = server_.accept();
+    EXPECT_EQ(server.read_request().body, "{\"work\": " + std::to_string(i) + "}");
+    server.answer(200, "done", "Connection: close\r\n");
+    EXPECT_EQ(waiting[i - 1].read_response().body, "done");
+  }
+  EXPECT_EQ(proxy().books().totals.served.requests, 13);
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
+}
+
+}  // namespace
+}  // namespace cppworker

@@ -1,0 +1,233 @@
+// The program itself, with what the supervisor gives it: the listening socket, the control socket, the
+// ledger. What no test of its pieces sees: that they are put together, and how it starts and ends.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <stdexcept>
+
+#include "common/proxy_settings.hpp"
+#include "common/worker_state.hpp"
+#include "tests/metrics/ledger_fixture.hpp"
+#include "tests/proxy/raw_client.hpp"
+#include "tests/proxy/scripted_server.hpp"
+#include "tests/proxy/signed_body.hpp"
+
+extern char** environ;
+
+namespace cppworker {
+namespace {
+
+using End = RawSocket::End;
+
+// Out of the way of the numbers that the program has them under.
+UniqueFd out_of_the_way(int fd) {
+  UniqueFd moved(::fcntl(fd, F_DUPFD_CLOEXEC, 16));
+  ::close(fd);
+  return moved;
+}
+
+// The supervisor's part.
+class ProxyProcessTest : public testing::Test {
+ protected:
+  ProxyProcessTest() : ledger_(Ledger::create(folder_ / "ledger", "app test").value()) {
+    settings_.backend_folder = CPPWORKER_SOURCE_DIR "/launchers/toy";
+    settings_.server_url = "http://" + server_.authority();
+    settings_.ledger = folder_ / "ledger";
+    settings_.threads = 1;  // so that what one request shows is true of the next one
+    listener_ = out_of_the_way(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener_.get(), generic, size) != 0 || ::listen(listener_.get(), 64) != 0 ||
+        ::getsockname(listener_.get(), generic, &size) != 0)
+      throw std::runtime_error("cannot listen");
+    port_ = ntohs(address.sin_port);
+  }
+  ~ProxyProcessTest() override {
+    if (pid_ == 0) return;
+    ::kill(pid_, SIGKILL);
+    status_of(pid_);
+  }
+
+  void start() {
+    std::ofstream(folder_ / "proxy.json") << encode(settings_);
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      throw std::runtime_error("cannot make a socket pair");
+    control_ = out_of_the_way(ends[0]);
+    UniqueFd theirs = out_of_the_way(ends[1]);
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, listener_.get(), kListenerFd);
+    ::posix_spawn_file_actions_adddup2(&actions, theirs.get(), kControlFd);
+    std::string program = CPPWORKER_BIN_DIR "/cppworker-proxy", file = folder_ / "proxy.json";
+    std::string option = "--settings", owner_option = "--owner", owner = "7";
+    char* arguments[] = {program.data(),      option.data(), file.data(),
+                         owner_option.data(), owner.data(),  nullptr};
+    int error = ::posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments, environ);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) throw std::runtime_error("cannot start cppworker-proxy");
+  }
+
+  void tell(ModelPhase phase, std::vector<std::string> keys = {}) {
+    WorkerState state;
+    state.phase = phase;
+    state.public_keys = std::move(keys);
+    std::string line = encode(state);
+    ASSERT_EQ(::send(control_.get(), line.data(), line.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(line.size()));
+  }
+  // The program's next notice other than that it lives; nullopt: it closed its end.
+  std::optional<ProxyNotice> hear() {
+    while (true) {
+      std::size_t end = heard_.find('\n');
+      if (end != std::string::npos) {
+        auto notice = decode_notice(heard_.substr(0, end)).value();
+        heard_.erase(0, end + 1);
+        if (notice != ProxyNotice::kAlive) return notice;
+        continue;
+      }
+      pollfd watched{control_.get(), POLLIN, 0};
+      if (::poll(&watched, 1, static_cast<int>(std::chrono::milliseconds(kHangGuard).count())) <= 0)
+        throw std::runtime_error("the proxy says nothing");
+      char bytes[1000];
+      ssize_t n = ::recv(control_.get(), bytes, sizeof bytes, 0);
+      if (n <= 0) return std::nullopt;
+      heard_.append(bytes, static_cast<std::size_t>(n));
+    }
+  }
+  int exit_status() {
+    int status = status_of(std::exchange(pid_, 0));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  RawMessage ask(std::string_view request) { return RawClient(port_).exchange(request); }
+  // Asks until the answer shows that the state has arrived. Nothing may reach the server meanwhile.
+  void ask_until(std::string_view request, int status) {
+    auto until = std::chrono::steady_clock::now() + kHangGuard;
+    while (ask(request).status() != status)
+      if (std::chrono::steady_clock::now() > until) throw std::runtime_error("the state doesn't arrive");
+  }
+  void make_ready(std::vector<std::string> keys = {}) {
+    server_.stop_listening();
+    tell(ModelPhase::kReady, std::move(keys));
+    // Ready, it tries the server, which refuses; before, it doesn't.
+    ask_until(get_request("/health"), 502);
+    server_.listen_again();
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<Ledger> ledger_;
+  ScriptedServer server_;
+  ProxySettings settings_;
+  UniqueFd listener_, control_;
+  std::uint16_t port_ = 0;
+  pid_t pid_ = 0;
+  std::string heard_;
+};
+
+TEST_F(ProxyProcessTest, SaysThatItServesAndDoes) {
+  RawClient early(port_);  // waits in the backlog
+  early.send(get_request("/ping"));
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  EXPECT_EQ(early.read_response().body, "pong");
+  EXPECT_EQ(ask(get_request("/health")).status(), 503);
+}
+
+TEST_F(ProxyProcessTest, ForwardsWhenTheModelIsReady) {
+  start();
+  make_ready();
+  RawClient client(port_);
+  client.send(get_request("/health"));
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().target(), "/health");
+  server.answer(200, "well");
+  EXPECT_EQ(client.read_response().body, "well");
+  // What was kept for the next request belongs to the process that is gone.
+  tell(ModelPhase::kUnhealthy);
+  EXPECT_EQ(server.wait_for_end(), End::kEof);
+  ask_until(get_request("/health"), 503);
+}
+
+TEST_F(ProxyProcessTest, TakesNewKeysAndAsksForThemWhenSignaturesFail) {
+  auto other = make_key(2048);
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  make_ready({pem_of(other.get())});
+  Route route;
+  std::string request = post_request("/generate", wrapped_body(route, R"({"inputs": "x"})"));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(request).status(), 401);
+  EXPECT_EQ(hear(), ProxyNotice::kSignaturesFailing);
+  server_.stop_listening();
+  tell(ModelPhase::kUnhealthy, {pem_of(test_key().get()), pem_of(other.get())});
+  ask_until(request, 503);
+  EXPECT_EQ(ledger_->snapshot().totals.rejected.requests, 1);
+}
+
+TEST_F(ProxyProcessTest, SaysThatItHasDrainedWhenItsLastRequestHasEnded) {
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  make_ready({pem_of(test_key().get())});
+  RawClient client(port_);
+  client.send(post_request("/generate", wrapped_body(Route(), R"({"inputs": "x"})")));
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  tell(ModelPhase::kDraining, {pem_of(test_key().get())});
+  ask_until(get_request("/health"), 503);
+  EXPECT_EQ(ledger_->snapshot().in_flight.size(), 1u);
+  EXPECT_TRUE(heard_.empty());
+  server.answer(200, "done");
+  EXPECT_EQ(client.read_response().body, "done");
+  EXPECT_EQ(hear(), ProxyNotice::kDrained);
+  EXPECT_EQ(ledger_->snapshot().totals.served.requests, 1);
+}
+
+TEST_F(ProxyProcessTest, ServesOnSeveralThreads) {
+  settings_.threads = 3;
+  start();
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(ask(get_request("/ping")).body, "pong");
+}
+
+TEST_F(ProxyProcessTest, EndsWithItsSupervisor) {
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  control_.reset();
+  EXPECT_EQ(exit_status(), 0);
+}
+
+TEST_F(ProxyProcessTest, EndsOnSigterm) {
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  ::kill(pid_, SIGTERM);
+  EXPECT_EQ(hear(), std::nullopt);
+  EXPECT_EQ(exit_status(), 0);
+}
+
+TEST_F(ProxyProcessTest, DoesNotStartWithoutABackend) {
+  settings_.backend_folder = folder_ / "nothing";
+  start();
+  EXPECT_EQ(exit_status(), 64);
+}
+
+TEST_F(ProxyProcessTest, DoesNotStartForAServerThatIsNoAddress) {
+  settings_.server_url = "http://model.example:5001";
+  start();
+  EXPECT_EQ(exit_status(), 64);
+}
+
+TEST_F(ProxyProcessTest, DoesNotStartWithoutALedger) {
+  settings_.ledger = folder_ / "nothing";
+  start();
+  EXPECT_EQ(exit_status(), 69);
+}
+
+}  // namespace
+}  // namespace cppworker

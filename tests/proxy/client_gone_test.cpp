@@ -1,0 +1,164 @@
+// A client that goes away is noticed in every phase of its request: the inference server stops computing for
+// it, its place is free, and the books say cancelled.
+#include "tests/proxy/proxy_fixture.hpp"
+
+namespace cppworker {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// In the two ways that a client can go.
+class ClientGoneTest : public SignedProxyTest, public testing::WithParamInterface<bool> {
+ protected:
+  void leave(RawClient& client) { GetParam() ? client.reset() : client.close(); }
+
+  std::string generate_as(std::int64_t request_idx) {
+    Route route = next_route();
+    route.request_idx = request_idx;
+    return generate(route);
+  }
+  void expect_cancelled(std::vector<std::int64_t> request_idxs) {
+    LedgerSnapshot books = proxy().books();
+    expect_books_sum_up(books);
+    EXPECT_THAT(books.in_flight, IsEmpty());
+    auto number = static_cast<std::int64_t>(request_idxs.size());
+    EXPECT_EQ(books.totals.cancelled, (Amount{3000 * number, number}));
+    // The autoscaler hears of a cancelled request as of a success (protocol section 4).
+    EXPECT_EQ(proxy().ledger().finished(true, 100), request_idxs);
+    EXPECT_THAT(proxy().ledger().finished(false, 100), IsEmpty());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, ClientGoneTest, testing::Bool(),
+                         [](const auto& reset) { return reset.param ? "ByReset" : "ByClose"; });
+
+TEST_P(ClientGoneTest, WhileItWaitsForTheFirstByte) {
+  Exchange call = begin(generate_as(1));
+  leave(call.client);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_cancelled({1});
+}
+
+TEST_P(ClientGoneTest, InsideAStream) {
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));
+  read_raw_head(call.client);
+  read_chunk(call.client);
+  leave(call.client);
+  // Noticed without anything further being sent.
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_cancelled({1});
+}
+
+TEST_P(ClientGoneTest, InsideABodyOfKnownLength) {
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
+  read_raw_head(call.client);
+  leave(call.client);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_cancelled({1});
+}
+
+TEST_P(ClientGoneTest, WhileItDoesNotReadAndTheProxyWaitsForIt) {
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+  send_until_stuck(call.server);
+  leave(call.client);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_cancelled({1});
+}
+
+TEST_P(ClientGoneTest, AfterItHasSentItsNextRequest) {
+  Exchange call = begin(generate_as(1));
+  call.client.send(generate_as(2));
+  proxy().settle();
+  leave(call.client);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_cancelled({1});
+  expect_server_not_called();
+}
+
+TEST_P(ClientGoneTest, WhileItsRequestIsSentToAServerThatDoesNotRead) {
+  RawClient client = connect();
+  Route route = next_route();
+  route.request_idx = 1;
+  client.send(generate(route, "{\"work\": 3, \"image\": \"" + std::string(32 << 20, 'A') + "\"}"));
+  UpstreamConnectionInTest server = server_.accept();
+  read_raw_head(server);
+  proxy().settle();
+  leave(client);
+  server.read_to_end();
+  expect_cancelled({1});
+}
+
+TEST_P(ClientGoneTest, InTheQueue) {
+  setup_.backend.max_concurrency = 1;
+  Exchange busy = begin(generate());
+  RawClient second = connect(), third = connect();
+  for (auto [client, index] : {std::pair{&second, 2}, {&third, 3}}) {
+    client->send(generate_as(index));
+    proxy().settle();
+  }
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 2u);
+  leave(second);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 1u);
+  // The one behind it is next, and the server never hears of the one that left.
+  busy.server.answer(200, "done");
+  busy.server.read_request();
+  busy.server.answer(200, "third");
+  EXPECT_EQ(third.read_response().body, "third");
+  expect_server_not_called();
+  LedgerSnapshot books = proxy().books();
+  EXPECT_EQ(books.totals.cancelled.requests, 1);
+  EXPECT_EQ(books.totals.served.requests, 2);
+  EXPECT_THAT(proxy().ledger().finished(true, 100), UnorderedElementsAre(2, 3));
+}
+
+TEST_P(ClientGoneTest, AndItsPlaceIsTheNextOnes) {
+  setup_.backend.max_concurrency = 1;
+  Exchange first = begin(generate_as(1));
+  RawClient second = connect();
+  second.send(generate());
+  proxy().settle();
+  leave(first.client);
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  server.answer(200, "second");
+  EXPECT_EQ(second.read_response().body, "second");
+  EXPECT_NE(first.server.wait_for_end(), End::kOpen);
+}
+
+TEST_P(ClientGoneTest, BeforeItsBodyIsComplete) {
+  RawClient client = connect();
+  std::string request = generate();
+  client.send(request.substr(0, request.size() - 5));
+  proxy().settle();
+  leave(client);
+  expect_server_not_called();
+  EXPECT_EQ(proxy().books().totals, Totals{});
+  EXPECT_EQ(proxy().core().connections, 0);
+}
+
+TEST_P(ClientGoneTest, FromAnOpenEndpoint) {
+  Exchange call = begin(post_request("/open", "{}"));
+  leave(call.client);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  EXPECT_EQ(proxy().books().totals, Totals{});
+}
+
+TEST_P(ClientGoneTest, AfterItsAnswerWasComplete) {
+  Exchange call = begin(generate_as(1));
+  call.server.answer(200, "done");
+  call.client.read_response();
+  proxy().settle();
+  leave(call.client);
+  EXPECT_EQ(proxy().books().totals.served.requests, 1);
+  // The server's connection goes on to serve others.
+  RawClient other = connect();
+  other.send(get_request("/health"));
+  EXPECT_EQ(call.server.read_request().target(), "/health");
+}
+
+}  // namespace
+}  // namespace cppworker

@@ -1,0 +1,128 @@
+// How long a client may take. The limits of these tests lie far apart, and time passes in leaps between them,
+// so that how long the test itself takes doesn't matter.
+#include "tests/proxy/proxy_fixture.hpp"
+
+namespace cppworker {
+namespace {
+
+using std::chrono::seconds;
+
+class ConnectionDeadlineTest : public ProxyTest {
+ protected:
+  ConnectionDeadlineTest() {
+    setup_.connection_limits.head = seconds(1000);
+    setup_.connection_limits.body = seconds(10'000);
+    setup_.connection_limits.idle = seconds(100'000);
+    setup_.relay_limits.first_byte = seconds(10'000'000);
+    setup_.relay_limits.between = seconds(10'000'000);
+    setup_.relay_limits.whole = seconds(10'000'000);
+  }
+
+  // Nothing happens up to the limit; past it `client` is told that it was too slow.
+  void expect_too_slow_after(RawClient& client, seconds limit, std::string_view text) {
+    proxy().pass_time(limit / 2);
+    EXPECT_TRUE(client.is_silent());
+    proxy().pass_time(limit * 2);
+    RawMessage response = client.read_response();
+    expect_error(response, 408, text);
+    EXPECT_EQ(response.header("Connection"), "close");
+    EXPECT_EQ(client.wait_for_end(), End::kEof);
+    EXPECT_EQ(proxy().counted(Counter::kBadRequest408), 1u);
+    expect_server_not_called();
+  }
+  // Nothing happens up to the limit; past it the connection is closed without a word.
+  void expect_closed_after(RawClient& client, seconds limit) {
+    proxy().pass_time(limit / 2);
+    EXPECT_TRUE(client.is_silent());
+    proxy().pass_time(limit * 2);
+    EXPECT_EQ(client.wait_for_end(), End::kEof);
+    EXPECT_EQ(proxy().core().connections, 0);
+  }
+};
+
+TEST_F(ConnectionDeadlineTest, HalfAHeadIsA408) {
+  RawClient client = connect();
+  client.send("GET /health HTTP/1.1\r\nHo");
+  expect_too_slow_after(client, setup_.connection_limits.head,
+                        "proxy: the request's head took too long to arrive");
+}
+
+TEST_F(ConnectionDeadlineTest, TheHeadsTimeIsNotProlongedByItsBytes) {
+  RawClient client = connect();
+  std::string head = "GET /health HTTP/1.1\r\nHost: h\r\nX: ";
+  for (char c : head) {
+    client.send({&c, 1});
+    proxy().settle();
+  }
+  expect_too_slow_after(client, setup_.connection_limits.head,
+                        "proxy: the request's head took too long to arrive");
+}
+
+TEST_F(ConnectionDeadlineTest, HalfABodyIsA408) {
+  RawClient client = connect();
+  client.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
+  expect_too_slow_after(client, setup_.connection_limits.body,
+                        "proxy: the request's body took too long to arrive");
+}
+
+TEST_F(ConnectionDeadlineTest, HalfAChunkIsA408) {
+  RawClient client = connect();
+  client.send("POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe");
+  expect_too_slow_after(client, setup_.connection_limits.body,
+                        "proxy: the request's body took too long to arrive");
+}
+
+TEST_F(ConnectionDeadlineTest, AClientThatIsAskedForItsBodyAndSendsNoneIsA408) {
+  RawClient client = connect();
+  client.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+  client.read_until("\r\n\r\n");
+  expect_too_slow_after(client, setup_.connection_limits.body,
+                        "proxy: the request's body took too long to arrive");
+}
+
+TEST_F(ConnectionDeadlineTest, ANewConnectionMayWaitAndIsThenClosedSilently) {
+  RawClient client = connect();
+  expect_closed_after(client, setup_.connection_limits.idle);
+}
+
+TEST_F(ConnectionDeadlineTest, SoIsOneThatHasServed) {
+  Exchange call = begin(get_request("/health"));
+  call.server.answer(200, "ok");
+  call.client.read_response();
+  expect_closed_after(call.client, setup_.connection_limits.idle);
+}
+
+TEST_F(ConnectionDeadlineTest, ARefusedClientThatGoesOnSendingIsClosedUnderIt) {
+  RawClient client = connect();
+  client.send("POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  EXPECT_EQ(client.read_response().status(), 404);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().connections, 1);
+  proxy().pass_time(seconds(100));
+  EXPECT_EQ(proxy().core().connections, 0);
+}
+
+TEST_F(ConnectionDeadlineTest, ARequestInFlightOutlivesTheLimitsOfReading) {
+  Exchange call = begin(post_request("/open", "{}"));
+  proxy().pass_time(seconds(1'000'000));
+  call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));
+  read_raw_head(call.client);
+  EXPECT_EQ(read_chunk(call.client), "one");
+  proxy().pass_time(seconds(1'000'000));
+  call.server.send(kLastChunk);
+  EXPECT_EQ(read_chunk(call.client), "");
+}
+
+TEST_F(ConnectionDeadlineTest, OneConnectionsDeadlineIsNotAnothers) {
+  RawClient slow = connect(), idle = connect();
+  slow.send("GET /he");
+  Exchange busy = begin(get_request("/health"));
+  proxy().pass_time(setup_.connection_limits.head * 2);
+  EXPECT_EQ(slow.read_response().status(), 408);
+  EXPECT_EQ(idle.exchange(get_request("/ping")).body, "pong");
+  busy.server.answer(200, "ok");
+  EXPECT_EQ(busy.client.read_response().body, "ok");
+}
+
+}  // namespace
+}  // namespace cppworker

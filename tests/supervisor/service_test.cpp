@@ -1,0 +1,333 @@
+#include "supervisor/service.hpp"
+
+#include <gmock/gmock.h>
+
+#include <csignal>
+#include <optional>
+
+#include "tests/common/movable_clock.hpp"
+#include "tests/supervisor/fake_process_runner.hpp"
+#include "tests/supervisor/run_until.hpp"
+
+namespace cppworker {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = ServiceEventKind;
+using Phase = ServicePhase;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// A service over processes that the test plays, with the policy's own times: the clock is moved.
+class ServiceTest : public testing::Test {
+ protected:
+  void make(ServicePolicy policy = {}, int stop_signal = SIGTERM) {
+    ServiceHooks hooks;
+    hooks.make_spec = [this](const std::string& mark) -> Result<ProcessSpec> {
+      marks.push_back(mark);
+      if (spec_error) return fail(*spec_error);
+      return ProcessSpec{.name = "model", .program = "/bin/model"};
+    };
+    hooks.on_output = [this](OutputStream stream, std::string_view bytes) {
+      output += (stream == OutputStream::kStdout ? "out:" : "err:") + std::string(bytes);
+    };
+    hooks.on_launched = [this] { calls.push_back("launched"); };
+    hooks.on_ready = [this] { calls.push_back("ready"); };
+    hooks.on_not_ready = [this] {
+      calls.push_back("not ready, signals so far: " + std::to_string(processes.last().leader_signals.size()));
+    };
+    hooks.start_measuring = [this] { calls.push_back("measure"); };
+    hooks.on_gone = [this](std::uint64_t launch) { calls.push_back("gone " + std::to_string(launch)); };
+    hooks.on_change = [this] { phases.emplace_back(name_of(service->state().phase)); };
+    service.emplace(io, processes, "model", policy, stop_signal, std::move(hooks));
+  }
+
+  void post(Kind kind) {
+    service->post(kind);
+    settle();
+  }
+  // Runs what is at hand, and what that brings about.
+  void settle() {
+    io.restart();
+    io.poll();
+  }
+  void skip(std::chrono::milliseconds duration) { clock.skip(io, duration); }
+  bool reaches(Phase phase) {
+    return run_until(io, [&] { return service->state().phase == phase; });
+  }
+
+  void launch() { post(Kind::kWantUp); }
+  void become_ready() {
+    launch();
+    post(Kind::kSeenReady);
+    ASSERT_EQ(service->state().phase, Phase::kReady);
+  }
+  void crash(int code = 1) {
+    processes.exit_with_code(code);
+    ASSERT_TRUE(run_until(io, [&] { return service->state().phase != Phase::kSweeping; }));
+  }
+
+  MovableClock clock;
+  asio::io_context io;
+  FakeProcessRunner processes;
+  std::optional<std::string> spec_error;
+  std::vector<std::string> marks, calls, phases;
+  std::string output;
+  std::optional<Service> service;
+};
+
+TEST_F(ServiceTest, LaunchesWhenWantedAndLetsRequestsInWhenReady) {
+  make();
+  settle();
+  EXPECT_EQ(processes.launches(), 0u) << "nobody wants it yet";
+  EXPECT_EQ(service->pid(), -1);
+  launch();
+  ASSERT_EQ(processes.launches(), 1u);
+  EXPECT_EQ(processes.last().spec.program, "/bin/model");
+  EXPECT_EQ(service->pid(), processes.last().pid);
+  EXPECT_THAT(calls, ElementsAre("launched"));
+  post(Kind::kSeenReady);
+  EXPECT_THAT(calls, ElementsAre("launched", "ready"));
+  EXPECT_THAT(phases, ElementsAre("starting", "ready"));
+}
+
+TEST_F(ServiceTest, PostsAreDecidedByTheLoopAndNotWithinTheCall) {
+  make();
+  service->post(Kind::kWantUp);
+  EXPECT_EQ(service->state().phase, Phase::kDown);
+  settle();
+  EXPECT_EQ(service->state().phase, Phase::kStarting);
+}
+
+TEST_F(ServiceTest, MeasuresBeforeTheFirstRequestWhereThePolicyAsksForIt) {
+  make({.measures = true});
+  launch();
+  post(Kind::kSeenReady);
+  EXPECT_THAT(calls, ElementsAre("launched", "measure"));
+  post(Kind::kMeasured);
+  EXPECT_THAT(calls, ElementsAre("launched", "measure", "ready"));
+}
+
+TEST_F(ServiceTest, HandsOverOutputAsItComes) {
+  make();
+  launch();
+  processes.print("half a li");
+  processes.print("Traceback\n", OutputStream::kStderr);
+  EXPECT_EQ(output, "out:half a lierr:Traceback\n");
+}
+
+TEST_F(ServiceTest, RelaunchesADeadProcessAfterAPause) {
+  make({.backoff_first = 10s, .backoff_jitter = 0.2});
+  become_ready();
+  crash();
+  EXPECT_THAT(calls, ElementsAre("launched", "ready", "not ready, signals so far: 0", "gone 1"));
+  EXPECT_THAT(phases, ElementsAre("starting", "ready", "sweeping", "backoff"));
+  EXPECT_EQ(service->pid(), -1);
+  skip(7900ms);
+  EXPECT_EQ(processes.launches(), 1u) << "the pause is 8 to 12 s";
+  skip(4200ms);
+  EXPECT_EQ(processes.launches(), 2u);
+  EXPECT_EQ(service->state().phase, Phase::kStarting);
+  EXPECT_EQ(service->pid(), processes.last().pid);
+}
+
+TEST_F(ServiceTest, WaitsLongerWithEachFailureInARow) {
+  make({.backoff_first = 10s, .backoff_jitter = 0});
+  launch();
+  for (const auto pause : {10s, 20s, 40s, 60s, 60s}) {
+    crash();
+    const std::size_t before = processes.launches();
+    skip(pause - 500ms);
+    EXPECT_EQ(processes.launches(), before) << pause.count();
+    skip(600ms);
+    EXPECT_EQ(processes.launches(), before + 1) << pause.count();
+  }
+}
+
+TEST_F(ServiceTest, SaysHowTheProcessEndedUntilTheNextOneIsReady) {
+  make();
+  launch();
+  EXPECT_EQ(service->last_error(), "");
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->last_error(), "the model failed: the process ended: signal 9 (SIGKILL)");
+  EXPECT_THAT(service->failures(), ElementsAre(testing::Pair("the process ended", 1)));
+  skip(2s);
+  EXPECT_NE(service->last_error(), "") << "a launch alone has proved nothing";
+  post(Kind::kSeenReady);
+  EXPECT_EQ(service->last_error(), "");
+  EXPECT_THAT(service->failures(), ElementsAre(testing::Pair("the process ended", 1)));
+}
+
+// A log line of a process that is long gone, given as the reason of another's end, leads astray.
+TEST_F(ServiceTest, GivesNoReasonOfAnEarlierLaunch) {
+  make();
+  launch();
+  service->set_reason("Error: out of memory");
+  post(Kind::kFatalLog);
+  service->set_reason("Error: out of memory, once more");
+  post(Kind::kFatalLog);
+  crash();
+  skip(2s);
+  ASSERT_EQ(processes.launches(), 2u);
+  crash(3);
+  EXPECT_EQ(service->last_error(), "the model failed: the process ended: exit code 3");
+}
+
+TEST_F(ServiceTest, TriesAgainWhenTheProcessCannotBeStarted) {
+  make();
+  processes.spawn_error = "cannot start the model: launch.sh: Permission denied";
+  launch();
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(
+      service->last_error(),
+      "the model failed: it could not be started: cannot start the model: launch.sh: Permission denied");
+  EXPECT_THAT(calls, IsEmpty()) << "nothing ran, so nothing has ended";
+  EXPECT_EQ(service->pid(), -1);
+  skip(2s);
+  EXPECT_EQ(service->failures().at("it could not be started"), 2u);
+  processes.spawn_error.reset();
+  skip(4s);
+  EXPECT_EQ(processes.launches(), 1u);
+  EXPECT_THAT(calls, ElementsAre("launched"));
+}
+
+TEST_F(ServiceTest, TriesAgainWhenItCannotBeSaidWhatToLaunch) {
+  make();
+  spec_error = "cannot make a socket pair for the proxy: Too many open files";
+  launch();
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_THAT(service->last_error(), HasSubstr("Too many open files"));
+  spec_error.reset();
+  skip(2s);
+  EXPECT_EQ(processes.launches(), 1u);
+}
+
+TEST_F(ServiceTest, GivesEachLaunchAMarkOfItsOwn) {
+  make();
+  launch();
+  EXPECT_EQ(service->tree_mark(), marks.at(0));
+  crash();
+  skip(2s);
+  ASSERT_EQ(marks.size(), 2u);
+  EXPECT_EQ(service->tree_mark(), marks[1]);
+  EXPECT_NE(marks[0], marks[1]) << "else a sweep would end the next launch with the last one's rest";
+}
+
+TEST_F(ServiceTest, SendsTheStopSignalAndKillsWhenThatIsIgnored) {
+  make({.stop_timeout = 90s}, SIGINT);
+  become_ready();
+  post(Kind::kWantDown);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT));
+  EXPECT_THAT(processes.last().group_signals, IsEmpty()) << "the leader may ask its workers itself";
+  skip(89s);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT));
+  skip(2s);
+  EXPECT_EQ(service->state().phase, Phase::kKilling);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT, SIGKILL));
+  EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL));
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kDown));
+  EXPECT_THAT(service->failures(), IsEmpty()) << "its end was asked for";
+  EXPECT_EQ(service->last_error(), "");
+}
+
+TEST_F(ServiceTest, KillsAgainAsLongAsTheKernelHoldsTheProcess) {
+  make({.stop_timeout = 90s, .kill_timeout = 10s});
+  become_ready();
+  post(Kind::kWantDown);
+  skip(91s);
+  skip(11s);
+  skip(11s);
+  EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL, SIGKILL, SIGKILL));
+  EXPECT_EQ(service->state().phase, Phase::kKilling);
+}
+
+TEST_F(ServiceTest, StaysDownOnceItHasStopped) {
+  make();
+  become_ready();
+  post(Kind::kWantDown);
+  processes.exit_with_code(0);
+  ASSERT_TRUE(reaches(Phase::kDown));
+  skip(24h);
+  EXPECT_EQ(processes.launches(), 1u);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM)) << "the kill's deadline was withdrawn";
+  EXPECT_THAT(phases, ElementsAre("starting", "ready", "stopping", "sweeping", "down"));
+}
+
+TEST_F(ServiceTest, KillsAtOnceWhenHurried) {
+  make();
+  become_ready();
+  post(Kind::kWantDown);
+  post(Kind::kHurry);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM, SIGKILL));
+  EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL));
+}
+
+TEST_F(ServiceTest, HurryMeansNothingToAProcessThatIsToRun) {
+  make();
+  become_ready();
+  post(Kind::kHurry);
+  EXPECT_EQ(service->state().phase, Phase::kReady);
+  EXPECT_THAT(processes.last().leader_signals, IsEmpty());
+}
+
+TEST_F(ServiceTest, LetsNobodyInBeforeItStopsWhatIsUnhealthy) {
+  make();
+  become_ready();
+  service->set_reason("no answer within 5000 ms");
+  post(Kind::kUnhealthy);
+  EXPECT_THAT(calls, ElementsAre("launched", "ready", "not ready, signals so far: 0"));
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM));
+  EXPECT_EQ(service->last_error(),
+            "the model failed: it stopped answering health probes: no answer within 5000 ms");
+  processes.exit_with_code(0);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->failures().count("the process ended"), 0u) << "it ended because it was told to";
+}
+
+TEST_F(ServiceTest, StopsWhatIsNotReadyInTimeAndStartsItAgain) {
+  make({.start_deadline = 3600s});
+  launch();
+  skip(3599s);
+  EXPECT_THAT(processes.last().leader_signals, IsEmpty());
+  skip(2s);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM));
+  EXPECT_EQ(service->last_error(), "the model failed: it was not ready in time");
+  crash(0);
+  skip(2s);
+  EXPECT_EQ(processes.launches(), 2u);
+}
+
+TEST_F(ServiceTest, HasAllTheTimeInTheWorldOnceItIsReady) {
+  make({.start_deadline = 3600s});
+  become_ready();
+  skip(1000h);
+  EXPECT_EQ(service->state().phase, Phase::kReady);
+}
+
+TEST_F(ServiceTest, RestartsAtOnceWhenAskedTo) {
+  make();
+  become_ready();
+  post(Kind::kWantDown);
+  post(Kind::kWantUp);
+  processes.exit_with_code(0);
+  ASSERT_TRUE(reaches(Phase::kStarting));
+  EXPECT_EQ(processes.launches(), 2u);
+  EXPECT_THAT(service->failures(), IsEmpty());
+}
+
+TEST_F(ServiceTest, ForgetsAPlannedRelaunchWhenNobodyWantsItAnyMore) {
+  make();
+  launch();
+  crash();
+  ASSERT_EQ(service->state().phase, Phase::kBackoff);
+  post(Kind::kWantDown);
+  skip(1h);
+  EXPECT_EQ(service->state().phase, Phase::kDown);
+  EXPECT_EQ(processes.launches(), 1u);
+}
+
+}  // namespace
+}  // namespace cppworker

@@ -1,0 +1,213 @@
+#include "supervisor/status_pages.hpp"
+
+#include <gmock/gmock.h>
+
+#include <optional>
+#include <nlohmann/json.hpp>
+
+#include "tests/common/test_public_keys.hpp"
+#include "tests/supervisor/model_fixture.hpp"
+
+namespace cppworker {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+// A worker of fakes, as the composition root puts one together.
+class StatusPagesTest : public ModelFixture {
+ protected:
+  StatusPagesTest() {
+    settings.master_token = "token-of-the-account";
+    settings.public_url = "http://203.0.113.9:41234";
+    setup.backend.log.captures = {{"max_capacity", "max batch total tokens to (\\d+)"}};
+    start();
+    ProxyServiceSetup of_proxy;
+    of_proxy.program = "/opt/bin/cppworker-proxy";
+    of_proxy.on_notice = [](ProxyNotice) {};
+    of_proxy.on_change = [] {};
+    proxy.emplace(io, proxy_processes, *ledger, std::move(of_proxy));
+    keys.emplace(
+        io.get_executor(), [this] { return fetch_key(); }, folder / "key.pem", [] {});
+    view.emplace(WorkerView{settings, setup.backend, *model, *proxy, *keys, *ledger, reaper,
+                            [this] { return worker_phase; }, [this] { return error; },
+                            std::chrono::steady_clock::now()});
+    pages = admin_pages(*view);
+  }
+
+  Awaitable<Result<std::string>> fetch_key() { co_return key; }
+  void bring_key() {
+    key = named_public_pem("first");
+    asio::co_spawn(io, keys->run(), asio::detached);
+    settle();
+  }
+  void bring_proxy() {
+    proxy->service().post(ServiceEventKind::kWantUp);
+    proxy->service().post(ServiceEventKind::kSeenReady);
+    settle();
+  }
+  void bring_model() {
+    print(kReadyLine);
+    ASSERT_TRUE(reaches(ServicePhase::kReady));
+    worker_phase = ModelPhase::kReady;
+  }
+
+  int status_of(const std::string& page) { return pages.at(page)().status; }
+  json body_of(const std::string& page) { return json::parse(pages.at(page)().body); }
+
+  Settings settings;
+  FakeProcessRunner proxy_processes;
+  std::unique_ptr<Ledger> ledger = Ledger::create(folder / "ledger", "test").value();
+  OrphanReaper reaper{io, [](pid_t) { return true; }};
+  Result<std::string> key = fail("cannot fetch the public key: no answer");
+  ModelPhase worker_phase = ModelPhase::kLoading;
+  std::string error;
+  std::optional<ProxyService> proxy;
+  std::optional<PublicKeyKeeper> keys;
+  std::optional<WorkerView> view;
+  AdminPages pages;
+};
+
+TEST_F(StatusPagesTest, IsLiveInEveryPhase) {
+  for (const ModelPhase phase :
+       {ModelPhase::kLoading, ModelPhase::kReady, ModelPhase::kUnhealthy, ModelPhase::kDraining}) {
+    worker_phase = phase;
+    EXPECT_EQ(status_of("/livez"), 200) << phase_name(phase) << ": a restart of the worker would not help";
+  }
+}
+
+TEST_F(StatusPagesTest, IsReadyWhenNothingIsMissingAndSaysWhatIs) {
+  EXPECT_EQ(status_of("/readyz"), 503);
+  EXPECT_EQ(body_of("/readyz"),
+            json({{"ready", false},
+                  {"waiting_for", {"model: loading", "proxy: down", "public key: not here yet"}}}));
+  bring_model();
+  EXPECT_EQ(body_of("/readyz")["waiting_for"], json({"proxy: down", "public key: not here yet"}));
+  bring_proxy();
+  EXPECT_EQ(body_of("/readyz")["waiting_for"], json({"public key: not here yet"}));
+  EXPECT_EQ(status_of("/readyz"), 503);
+  bring_key();
+  EXPECT_EQ(status_of("/readyz"), 200);
+  EXPECT_EQ(body_of("/readyz"), json({{"ready", true}, {"waiting_for", json::array()}}));
+}
+
+TEST_F(StatusPagesTest, IsNotReadyWhileTheModelIsNotServed) {
+  bring_model();
+  bring_proxy();
+  bring_key();
+  for (const ModelPhase phase : {ModelPhase::kLoading, ModelPhase::kUnhealthy, ModelPhase::kDraining}) {
+    worker_phase = phase;
+    EXPECT_EQ(status_of("/readyz"), 503);
+    EXPECT_EQ(body_of("/readyz")["waiting_for"], json({"model: " + std::string(phase_name(phase))}));
+    EXPECT_EQ(body_of("/status")["ready"], false);
+    EXPECT_EQ(body_of("/status")["state"], phase_name(phase));
+  }
+}
+
+TEST_F(StatusPagesTest, SaysWhyThereIsNoKey) {
+  asio::co_spawn(io, keys->run(), asio::detached);
+  settle();
+  EXPECT_EQ(body_of("/readyz")["waiting_for"][2], "public key: cannot fetch the public key: no answer");
+}
+
+TEST_F(StatusPagesTest, NeedsNoKeyWhereNoSignatureIsAskedFor) {
+  settings.proxy.unsecured = true;
+  bring_model();
+  bring_proxy();
+  EXPECT_EQ(status_of("/readyz"), 200);
+  EXPECT_EQ(body_of("/status")["unsecured"], true);
+}
+
+// An orchestrator waits with its other probes until then; it must not start to wait again with each restart.
+TEST_F(StatusPagesTest, HasStartedOnceAndForAll) {
+  EXPECT_EQ(status_of("/startupz"), 503);
+  print(R"({"message":"Download file 3 of 9"})");
+  EXPECT_EQ(body_of("/startupz"),
+            json({{"started", false}, {"progress", R"({"message":"Download file 3 of 9"})"}}));
+  bring_model();
+  EXPECT_EQ(status_of("/startupz"), 200);
+  EXPECT_EQ(body_of("/startupz"), json({{"started", true}, {"progress", "ready"}}));
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(ServicePhase::kBackoff));
+  worker_phase = ModelPhase::kUnhealthy;
+  EXPECT_EQ(status_of("/readyz"), 503);
+  EXPECT_EQ(status_of("/startupz"), 200);
+}
+
+TEST_F(StatusPagesTest, ShowsTheWholeWorker) {
+  print("Setting max batch total tokens to 16384");
+  bring_model();
+  bring_proxy();
+  Acceptance request;
+  request.work_milli = 1500;
+  const Ticket ticket = ledger->accept(7, request).second;
+  Finish served;
+  ledger->finish(ticket, served);
+  ledger->accept(7, request);
+  error = "something is amiss";
+
+  EXPECT_EQ(status_of("/status"), 200);
+  const json status = body_of("/status");
+  EXPECT_EQ(status["version"], CPPWORKER_VERSION);
+  EXPECT_EQ(status["backend"], "tgi");
+  EXPECT_EQ(status["url"], "http://203.0.113.9:41234");
+  EXPECT_EQ(status["ready"], false);
+  EXPECT_EQ(status["waiting_for"], json({"public key: not here yet"}));
+  EXPECT_EQ(status["state"], "ready");
+  EXPECT_EQ(status["error"], "something is amiss");
+  EXPECT_EQ(status["model"]["state"], "ready");
+  EXPECT_EQ(status["model"]["pid"], processes.last().pid);
+  EXPECT_EQ(status["model"]["launches"], 1);
+  EXPECT_EQ(status["model"]["loads"], 1);
+  EXPECT_EQ(status["model"]["max_capacity"], 16384);
+  EXPECT_EQ(status["proxy"]["state"], "ready");
+  EXPECT_EQ(status["proxy"]["pid"], proxy_processes.last().pid);
+  EXPECT_EQ(status["books"]["received"], json({{"requests", 2}, {"work", 3.0}}));
+  EXPECT_EQ(status["books"]["served"], json({{"requests", 1}, {"work", 1.5}}));
+  EXPECT_EQ(status["books"]["in_flight"], json({{"requests", 1}, {"work", 1.5}}));
+}
+
+TEST_F(StatusPagesTest, ShowsWhyTheModelFailed) {
+  processes.exit_with_code(137);
+  ASSERT_TRUE(reaches(ServicePhase::kBackoff));
+  const json model = body_of("/status")["model"];
+  EXPECT_EQ(model["state"], "backoff");
+  EXPECT_EQ(model["pid"], -1);
+  EXPECT_EQ(model["failures"], json({{"the process ended", 1}}));
+  EXPECT_EQ(model["last_error"], "the model failed: the process ended: exit code 137");
+  EXPECT_EQ(model["max_capacity"], nullptr);
+}
+
+TEST_F(StatusPagesTest, CountsForPrometheus) {
+  const AdminAnswer before = pages.at("/metrics")();
+  EXPECT_EQ(before.status, 200) << "also while nothing is served";
+  EXPECT_THAT(before.content_type, HasSubstr("text/plain; version=0.0.4"));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_ready 0\n"));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_model_state{state=\"starting\"} 1\n"));
+  EXPECT_THAT(before.body, Not(HasSubstr("cppworker_load_seconds"))) << "it has no load to speak of";
+  EXPECT_THAT(before.body, HasSubstr("process=\"supervisor\""));
+
+  settings.proxy.unsecured = true;
+  bring_model();
+  bring_proxy();
+  ledger->accept(7, {});
+  proxy_processes.exit_by_signal(SIGSEGV);
+  const std::string after = pages.at("/metrics")().body;
+  EXPECT_THAT(after, HasSubstr("cppworker_model_state{state=\"ready\"} 1\n"));
+  EXPECT_THAT(after, HasSubstr("cppworker_model_state{state=\"starting\"} 0\n"));
+  EXPECT_THAT(after, HasSubstr("cppworker_load_seconds "));
+  EXPECT_THAT(after, HasSubstr("cppworker_proxy_restarts_total 1\n"));
+  EXPECT_THAT(after, HasSubstr("cppworker_ready 0\n"));
+}
+
+TEST_F(StatusPagesTest, NeverShowTheToken) {
+  bring_model();
+  bring_proxy();
+  for (const auto& [target, page] : pages)
+    EXPECT_THAT(page().body, Not(HasSubstr("token-of-the-account"))) << target;
+}
+
+}  // namespace
+}  // namespace cppworker
