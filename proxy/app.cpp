@@ -22,6 +22,11 @@ using asio::ip::tcp;
 // How often a draining proxy looks whether its last request has ended.
 constexpr std::chrono::milliseconds kDrainCheck{50};
 
+// Twice for each word to the supervisor, so that no loop that turns is found to stand still.
+constexpr std::chrono::milliseconds kTurnInterval = std::chrono::milliseconds(kAliveInterval) / 2;
+// Halves of seconds are whole seconds, and half of one is none: a loop that never sleeps.
+static_assert(kTurnInterval > std::chrono::milliseconds(0));
+
 Result<tcp::endpoint> server_endpoint(const std::string& text) {
   auto url = parse_url(text);
   if (!url) return wrap("cannot use the inference server's URL", url.error());
@@ -140,7 +145,7 @@ class ProxyApp {
   static Awaitable<> count_turns(ProxyThread& thread) {
     while (true) {
       thread.turns.fetch_add(1, std::memory_order_relaxed);
-      co_await sleep_for(kAliveInterval / 2);
+      co_await sleep_for(kTurnInterval);
     }
   }
 
