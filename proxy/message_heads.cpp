@@ -4,6 +4,8 @@
 #include <random>
 #include <boost/beast/http/rfc7230.hpp>
 
+#include "proxy/query.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -64,16 +66,13 @@ std::string upstream_target(std::string_view target) {
   std::size_t question = target.find('?');
   if (question == std::string_view::npos) return std::string(target);
   std::string out(target.substr(0, question));
-  std::string_view query = target.substr(question + 1);
   char separator = '?';
-  while (!query.empty()) {
-    std::string_view part = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(part.size() + 1, query.size()));
-    if (part.substr(0, part.find('=')) == "api_key" || part.empty()) continue;
+  for_each_query_part(target.substr(question + 1), [&](const QueryPart& part) {
+    if (part.text.empty() || is_api_key(part)) return;
     out += separator;
-    out += part;
+    out += part.text;
     separator = '&';
-  }
+  });
   return out;
 }
 

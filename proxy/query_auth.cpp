@@ -7,7 +7,8 @@
 #include <optional>
 #include <nlohmann/json.hpp>
 
-#include "common/json_bytes.hpp"
+#include "common/json_scan.hpp"
+#include "proxy/query.hpp"
 
 namespace cppworker {
 namespace {
@@ -26,47 +27,6 @@ constexpr std::array kFields = {
     Field{"signature", false}, Field{"cost", true}, Field{"endpoint", false, true},
     Field{"reqnum", true},     Field{"url", false}, Field{"request_idx", true}};
 constexpr std::size_t kSignature = 0;
-constexpr std::string_view kApiKey = "api_key";
-
-// nullopt: a percent sign without two hexadecimal digits.
-std::optional<std::string> percent_decode(std::string_view text, bool plus_is_blank) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '+' && plus_is_blank) {
-      out += ' ';
-    } else if (text[i] != '%') {
-      out += text[i];
-    } else {
-      if (text.size() - i < 3) return std::nullopt;
-      int high = json_bytes::hex_value(text[i + 1]), low = json_bytes::hex_value(text[i + 2]);
-      if (high < 0 || low < 0) return std::nullopt;
-      out += static_cast<char>(high << 4 | low);
-      i += 2;
-    }
-  }
-  return out;
-}
-
-// One `name=value` of a query.
-struct Part {
-  std::string_view text;
-  std::optional<std::string> name;  // nullopt: not decodable, so none of ours
-
-  explicit Part(std::string_view text)
-      : text(text), name(percent_decode(text.substr(0, text.find('=')), false)) {}
-  std::string_view value() const { return text.substr(std::min(text.size(), text.find('=') + 1)); }
-};
-
-template <class OnPart>
-void for_each_part(std::string_view query, OnPart on_part) {
-  while (true) {
-    std::size_t end = query.find('&');
-    on_part(Part(query.substr(0, end)));
-    if (end == std::string_view::npos) return;
-    query.remove_prefix(end + 1);
-  }
-}
 
 EnvelopeError field_error(EnvelopeFault fault, std::string_view name, std::string_view problem) {
   return {fault, kUnprocessable,
@@ -96,13 +56,14 @@ QueryAuthResult take_query_auth(std::string_view target) {
   auth.target = target.substr(0, question);
   if (question == std::string_view::npos) return auth;
   std::string_view query = target.substr(question + 1);
-  for_each_part(query, [&](const Part& part) { auth.given |= part.name == kFields[kSignature].name; });
+  for_each_query_part(query,
+                      [&](const QueryPart& part) { auth.given |= part.name == kFields[kSignature].name; });
 
   std::array<std::optional<std::string_view>, kFields.size()> values;
   std::optional<std::size_t> repeated;
   char separator = '?';
-  for_each_part(query, [&](const Part& part) {
-    if (part.name == kApiKey) return;
+  for_each_query_part(query, [&](const QueryPart& part) {
+    if (is_api_key(part)) return;
     auto field = std::find_if(kFields.begin(), kFields.end(),
                               [&](const Field& known) { return part.name == known.name; });
     if (!auth.given || field == kFields.end()) {

@@ -18,6 +18,18 @@ TEST(UpstreamTargetTest, DropsTheApiKeyAloneFromTheQuery) {
   EXPECT_EQ(upstream_target("/p?api_key"), "/p");
 }
 
+// It was forwarded, into the logs of the inference server, when a client spelled it otherwise.
+TEST(UpstreamTargetTest, DropsTheApiKeyHoweverItIsSpelled) {
+  EXPECT_EQ(upstream_target("/p?%61pi_key=secret&a=1"), "/p?a=1");
+  EXPECT_EQ(upstream_target("/p?a=1&api%5Fkey=secret"), "/p?a=1");
+  EXPECT_EQ(upstream_target("/p?%61%70%69%5f%6b%65%79=secret"), "/p");
+}
+
+TEST(UpstreamTargetTest, LeavesTheRestAsItCame) {
+  EXPECT_EQ(upstream_target("/p?%61=1&b=%zz&c&=d"), "/p?%61=1&b=%zz&c&=d");
+  EXPECT_EQ(upstream_target("/p?%zz=1&%6=2&q=%26api_key%3D1"), "/p?%zz=1&%6=2&q=%26api_key%3D1");
+}
+
 RequestHead request() {
   RequestHead head;
   head.method(http::verb::post);
