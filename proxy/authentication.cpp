@@ -50,7 +50,9 @@ std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, 
       core.ledger.count(Counter::kAuthNoKey);
       return with_retry(refuse(503, "proxy: the autoscaler's public key isn't here yet"), kRetryWhileLoading);
     }
-    covered = check_signature(auth, *thread.live.keys, core.verdicts);
+    CheckedSignature checked = check_signature(auth, *thread.live.keys, core.verdicts);
+    covered = checked.covers;
+    if (checked.remembered) core.ledger.count(Counter::kSignatureCacheHits);
     if (covered == SignedText::kNone) {
       note_wrong_signature(core);
       return unauthorized(thread, Counter::kAuthWrongSignature, "proxy: the signature is wrong");

@@ -44,14 +44,14 @@ Result<std::shared_ptr<const KeyRing>> KeyRing::from_pems(const std::vector<std:
   return std::shared_ptr<const KeyRing>(std::move(ring));
 }
 
-SignedText check_signature(const AuthFields& auth, const KeyRing& keys, VerdictCache& verdicts) {
-  if (auth.signature.size() < 2 || auth.url.empty()) return SignedText::kNone;
+CheckedSignature check_signature(const AuthFields& auth, const KeyRing& keys, VerdictCache& verdicts) {
+  if (auth.signature.size() < 2 || auth.url.empty()) return {};
   for (const auto& key : keys.keys())
-    if (verdicts.contains(key->id(), auth.url, auth.signature)) return SignedText::kUrlOnly;
+    if (verdicts.contains(key->id(), auth.url, auth.signature)) return {SignedText::kUrlOnly, true};
 
   SignatureBytes bytes;
   auto signature = decode_signature(auth.signature, bytes);
-  if (!signature) return SignedText::kNone;
+  if (!signature) return {};
   bool full_possible = !auth.cost.empty() && !auth.endpoint.empty() && !auth.reqnum.empty();
   for (const auto& key : keys.keys()) {
     // The digest that was signed comes out of the signature, so one RSA operation decides about both texts.
@@ -60,15 +60,15 @@ SignedText check_signature(const AuthFields& auth, const KeyRing& keys, VerdictC
     thread_local std::string text;
     text.clear();
     if (full_possible) append_full_text(text, auth);
-    if (full_possible && *digest == sha256(text)) return SignedText::kFull;
+    if (full_possible && *digest == sha256(text)) return {SignedText::kFull};
     text.clear();
     append_url_text(text, auth);
     if (*digest == sha256(text)) {
       verdicts.insert(key->id(), auth.url, auth.signature);
-      return SignedText::kUrlOnly;
+      return {SignedText::kUrlOnly};
     }
   }
-  return SignedText::kNone;
+  return {};
 }
 
 }  // namespace cppworker

@@ -31,8 +31,13 @@ class KeyRing {
 
 enum class SignedText { kNone, kFull, kUrlOnly };
 
-// kNone: the signature is missing, malformed or wrong. Any thread. Costs a look-up for a url-only signature
-// that was seen before, else one RSA operation a key, for a good signature and a forged one alike.
-SignedText check_signature(const AuthFields& auth, const KeyRing& keys, VerdictCache& verdicts);
+struct CheckedSignature {
+  SignedText covers = SignedText::kNone;  // kNone: the signature is missing, malformed or wrong
+  bool remembered = false;                // the verdict was known already
+};
+
+// Any thread. Costs a look-up for a url-only signature that was seen before, else one RSA operation a key,
+// for a good signature and a forged one alike.
+CheckedSignature check_signature(const AuthFields& auth, const KeyRing& keys, VerdictCache& verdicts);
 
 }  // namespace cppworker

@@ -110,7 +110,7 @@ void check_signature_over(benchmark::State& state, SignedText covers) {
   AuthFields auth = route_fields();
   auth.signature = signature;
   for (auto _ : state)
-    if (check_signature(auth, *ring, verdicts) != covers) return state.SkipWithError("refused");
+    if (check_signature(auth, *ring, verdicts).covers != covers) return state.SkipWithError("refused");
 }
 BENCHMARK_CAPTURE(check_signature_over, full, SignedText::kFull);
 BENCHMARK_CAPTURE(check_signature_over, url_only_cached, SignedText::kUrlOnly);

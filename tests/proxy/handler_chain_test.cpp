@@ -89,6 +89,7 @@ TEST_F(HandlerChainTest, ASignatureOfTheUrlAloneServesAnyNumberOfRequests) {
   route.covers = SignedText::kUrlOnly;
   for (int i = 0; i < 3; ++i) EXPECT_EQ(forwarded(wrapped_body(route, "{}")), "{}");
   EXPECT_EQ(proxy().books().totals.served.requests, 3);
+  EXPECT_EQ(proxy().counted(Counter::kSignatureCacheHits), 2u);
 }
 
 TEST_F(HandlerChainTest, WithoutASignatureIsA401) {

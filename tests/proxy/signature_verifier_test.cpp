@@ -41,7 +41,7 @@ class Verifier {
       ADD_FAILURE() << parsed.error().body;
       return SignedText::kNone;
     }
-    return check_signature(parsed->auth, *ring_, verdicts_);
+    return check_signature(parsed->auth, *ring_, verdicts_).covers;
   }
   std::size_t remembered() const { return verdicts_.size(); }
 
@@ -168,13 +168,13 @@ TEST(SignatureVerifier, AVerdictDoesNotOutliveItsKey) {
   std::string body = signed_body(test_key().get(), SignedText::kUrlOnly);
   auto parsed = parse_envelope(body);
   auto ring = KeyRing::from_pems({pem_of(test_key().get())}).value();
-  EXPECT_EQ(check_signature(parsed->auth, *ring, verdicts), SignedText::kUrlOnly);
+  EXPECT_EQ(check_signature(parsed->auth, *ring, verdicts).covers, SignedText::kUrlOnly);
   auto changed = KeyRing::from_pems({pem_of(make_key(2048).get())}).value();
-  EXPECT_EQ(check_signature(parsed->auth, *changed, verdicts), SignedText::kNone);
+  EXPECT_EQ(check_signature(parsed->auth, *changed, verdicts).covers, SignedText::kNone);
   // The same key sent again is the same key.
   auto again = KeyRing::from_pems({pem_of(test_key().get())}).value();
   EXPECT_EQ(again->keys()[0]->id(), ring->keys()[0]->id());
-  EXPECT_EQ(check_signature(parsed->auth, *again, verdicts), SignedText::kUrlOnly);
+  EXPECT_EQ(check_signature(parsed->auth, *again, verdicts).covers, SignedText::kUrlOnly);
 }
 
 TEST(SignatureVerifier, TheSignaturesBase64MayHaveEscapedSlashes) {
@@ -222,7 +222,7 @@ TEST(SignatureVerifier, ManyThreadsCheckAtOnce) {
         for (std::size_t i = 0; i < bodies.size(); ++i) {
           auto parsed = parse_envelope(bodies[i]);
           auto expected = i % 4 < 2 ? SignedText::kFull : SignedText::kUrlOnly;
-          if (!parsed || check_signature(parsed->auth, *ring, verdicts) != expected) ++wrong;
+          if (!parsed || check_signature(parsed->auth, *ring, verdicts).covers != expected) ++wrong;
         }
     });
   for (auto& thread : threads) thread.join();
