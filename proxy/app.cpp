@@ -13,6 +13,7 @@
 #include "proxy/listener.hpp"
 #include "proxy/privileges.hpp"
 #include "proxy/proxy_core.hpp"
+#include "proxy/state_handover.hpp"
 
 namespace cppworker {
 namespace {
@@ -126,20 +127,11 @@ class ProxyApp {
     LiveState live;
     live.phase = state.phase;
     live.keys = keys ? *keys : nullptr;
-    for (auto& thread : threads_)
-      asio::post(thread->io, [target = thread.get(), live] { take_state(*target, live); });
-    if (state.phase == ModelPhase::kDraining && !draining_) {
-      draining_ = true;
-      asio::co_spawn(first(), report_drained(), asio::detached);
-    }
-  }
-
-  static void take_state(ProxyThread& thread, LiveState live) {
-    // What was pooled belongs to the process that is gone.
-    if (live.phase != ModelPhase::kReady) thread.pool.clear();
-    live.epoch = thread.live.epoch + (live.phase != thread.live.phase ? 1 : 0);
-    thread.live = std::move(live);
-    thread.bell.ring();
+    bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
+    // Not before: a thread that still goes by the old state may let another request in.
+    hand_over(live, threads_, [this, begins_draining] {
+      if (begins_draining) asio::co_spawn(first(), report_drained(), asio::detached);
+    });
   }
 
   static Awaitable<> count_turns(ProxyThread& thread) {
