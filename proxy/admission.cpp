@@ -31,6 +31,7 @@ Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_p
       return {Place::kFull,
               rounded(backlog / static_cast<double>(std::max<std::size_t>(rate_.outstanding(), 1)))};
   }
+  if (!in) queue_.push_back(waiter);  // first: for want of memory it throws, and nothing has happened
   rate_.arrive(now, demand.work_milli);
   if (in) {
     ++inside_;
@@ -40,7 +41,6 @@ Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_p
   }
   queued_bytes_ += demand.bytes;
   waiter->state_ = Waiter::State::kQueued;
-  queue_.push_back(waiter);
   return {Place::kQueued};
 }
 

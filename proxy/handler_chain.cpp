@@ -8,8 +8,6 @@
 namespace cppworker {
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
-
 // ---- endpoint
 
 std::optional<Refusal> find_endpoint(const RequestHead& head, ProxyThread& thread, Request& request) {
@@ -100,23 +98,26 @@ std::optional<Refusal> reserve_place(Connection& connection, ProxyThread& thread
   demand.work_milli = request.acceptance.work_milli;
   demand.bytes = connection.body().size();
   demand.longest_wait = request.endpoint->definition.max_queue_time;
-  request.place = std::make_shared<Admission::Waiter>(connection.stream().get_executor(), demand);
-  Admission::Reservation reservation = request.endpoint->admission->reserve(request.place);
+  auto waiter = std::make_shared<Admission::Waiter>(connection.stream().get_executor(), demand);
+  Admission::Reservation reservation = request.endpoint->admission->reserve(waiter);
   queued = reservation.place == Admission::Place::kQueued;
   int retry = static_cast<int>(reservation.retry_after.count());
   if (reservation.place == Admission::Place::kFull)
     return reject(thread, request, with_retry(refuse(429, "proxy: the queue is full"), retry));
   if (reservation.place == Admission::Place::kTooLong)
     return reject(thread, request, with_retry(refuse(429, "proxy: the wait would be too long"), retry));
+  request.place = AdmissionPlace(*request.endpoint->admission, std::move(waiter));
   return std::nullopt;
 }
 
 // Enters the request into the books. A refusal here gives its place back.
 std::optional<Refusal> enter_books(ProxyThread& thread, Request& request) {
   auto [verdict, ticket] = thread.core.ledger.accept(thread.core.owner, request.acceptance);
-  request.ticket = ticket;
-  if (verdict == Verdict::kAccepted) return std::nullopt;
-  request.endpoint->admission->abandon(request.place);
+  if (verdict == Verdict::kAccepted) {
+    request.entry = BooksEntry(thread.core.ledger, ticket);
+    return std::nullopt;
+  }
+  request.place.give_back();
   if (auto refused = replayed(thread, verdict)) return refused;
   if (verdict == Verdict::kTableFull)
     return reject(thread, request,
@@ -125,19 +126,19 @@ std::optional<Refusal> enter_books(ProxyThread& thread, Request& request) {
 }
 
 // Waits for the request's turn. False: it is over, cancelled or too late; the place is given back.
-Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, const Request& request) {
+Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, Request& request) {
   ActiveRequest& active = connection.active();
   Admission& admission = *request.endpoint->admission;
-  active.set_waiter(&admission, request.place);
+  active.set_waiter(&admission, request.place.waiter());
   active.begin_phase(
       request.endpoint->definition.max_queue_time.value_or(thread.core.relay_limits.first_byte));
   connection.watch_client();
-  bool in = co_await admission.wait(request.place);
+  bool in = co_await admission.wait(request.place.waiter());
   co_await connection.stop_watching();
   active.end_phase();
   active.set_waiter(nullptr, nullptr);
   // It may have been let in and aborted at the same moment.
-  if (in && active.aborted()) admission.leave(request.place, false);
+  if (!in || active.aborted()) request.place.give_back();
   co_return in && !active.aborted();
 }
 
@@ -145,17 +146,11 @@ Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, const Re
 
 // From the entry into the books to its end.
 Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Request& request, bool queued) {
-  ProxyCore& core = thread.core;
-  auto started = SteadyClock::now();
-  auto finish = [&](Outcome outcome, std::optional<double> first_byte) {
-    double seconds = std::chrono::duration<double>(SteadyClock::now() - started).count();
-    core.ledger.finish(request.ticket, {outcome, seconds, first_byte});
-  };
   if (queued) {
     bool in = co_await await_turn(connection, thread, request);
     if (!in) {
       bool late = connection.active().cause() == AbortCause::kTimedOut;
-      finish(late ? Outcome::kErrored : Outcome::kCancelled, std::nullopt);
+      request.entry.finish(late ? Outcome::kErrored : Outcome::kCancelled);
       if (!late) co_return false;
       co_return co_await answer(
           connection, thread, request,
@@ -164,8 +159,8 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
   }
   RelayResult result = co_await forward(connection, thread, request, true);
   Outcome outcome = outcome_of(result, connection.active().cause());
-  request.endpoint->admission->leave(request.place, outcome == Outcome::kServed);
-  finish(outcome, result.first_byte_seconds);
+  request.place.leave(outcome == Outcome::kServed);
+  request.entry.finish(outcome, result.first_byte_seconds);
   co_return co_await conclude(connection, thread, request, result);
 }
 

@@ -32,6 +32,7 @@ void start_connection(tcp::socket socket, ProxyThread& thread) {
                  [connection, &thread](std::exception_ptr failure) {
                    thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
                    if (!failure) return;
+                   connection->finish_request();  // its watchers point into what the exception took down
                    connection->close();
                    try {
                      std::rethrow_exception(failure);

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "metrics/ledger.hpp"
-#include "proxy/admission.hpp"
+#include "proxy/admission_place.hpp"
+#include "proxy/books_entry.hpp"
 #include "proxy/endpoint_table.hpp"
 #include "proxy/envelope.hpp"
 #include "proxy/error_response.hpp"
@@ -23,8 +24,8 @@ struct Request {
   Envelope envelope;                      // of an endpoint that asks for signatures
   std::vector<std::string_view> forward;  // the body's pieces for the inference server
   Acceptance acceptance;                  // as it is entered into the books
-  Ticket ticket;                          // its entry there
-  Admission::WaiterPtr place;             // in the endpoint's admission
+  BooksEntry entry;                       // there
+  AdmissionPlace place;                   // in the endpoint's admission
 };
 
 // Clients of a loading or restarting worker are told to ask again after this: models take tens of seconds to
