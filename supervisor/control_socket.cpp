@@ -58,6 +58,11 @@ void ControlSocket::read() {
                          });
 }
 
+bool ControlSocket::has_unread() const {
+  boost::system::error_code ignored;
+  return socket_.available(ignored) > 0;
+}
+
 void ControlSocket::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);

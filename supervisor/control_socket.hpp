@@ -25,6 +25,8 @@ class ControlSocket : public std::enable_shared_from_this<ControlSocket> {
 
   void send(const WorkerState& state);
   void close();
+  // The proxy has said something that no handler has read yet.
+  bool has_unread() const;
 
  private:
   ControlSocket(asio::any_io_executor executor, std::function<void(ProxyNotice)> on_notice)

@@ -9,8 +9,10 @@
 namespace cppworker {
 namespace {
 
-// For a word that lies in the socket already.
-constexpr std::chrono::milliseconds kLateWord{200};
+// The proxy's silence is counted in turns of our own loop, one each kAliveInterval, and not by the clock:
+// when the whole instance was stopped and goes on (a checkpoint, SIGSTOP to all), hours count as the one turn
+// that is late, and the proxy has all others to take up its word again.
+constexpr int kLongestSilence = static_cast<int>(kAliveTimeout / kAliveInterval);
 
 ServicePolicy proxy_policy() {
   ServicePolicy policy;
@@ -32,7 +34,7 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
     : io_(io),
       ledger_(ledger),
       setup_(std::move(setup)),
-      word_(io),
+      next_count_(io),
       service_(io, processes, "proxy", proxy_policy(), SIGTERM,
                {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
                 .on_output = {},
@@ -50,7 +52,8 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
 Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {
     if (notice == ProxyNotice::kServing) service_.post(ServiceEventKind::kSeenReady);
-    if (notice == ProxyNotice::kServing || notice == ProxyNotice::kAlive) expect_word(kAliveTimeout, false);
+    silence_ = 0;
+    if (notice == ProxyNotice::kServing) count_silence();
     setup_.on_notice(notice);
   });
   if (!pair) return pair.error();
@@ -69,12 +72,11 @@ Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   return spec;
 }
 
-void ProxyService::expect_word(std::chrono::milliseconds within, bool last_chance) {
-  word_.expires_after(within);
-  word_.async_wait([this, last_chance](boost::system::error_code error) {
+void ProxyService::count_silence() {
+  next_count_.expires_after(kAliveInterval);
+  next_count_.async_wait([this](boost::system::error_code error) {
     if (error) return;
-    // This process may have been stopped itself: what the proxy said meanwhile is read first.
-    if (!last_chance) return expect_word(kLateWord, true);
+    if (++silence_ <= kLongestSilence || control_->has_unread()) return count_silence();
     spdlog::error("proxy: its loops have not turned for {} s; it is replaced", kAliveTimeout.count());
     service_.post(ServiceEventKind::kUnhealthy);
     service_.post(ServiceEventKind::kHurry);  // what hangs doesn't heed SIGTERM
@@ -82,7 +84,7 @@ void ProxyService::expect_word(std::chrono::milliseconds within, bool last_chanc
 }
 
 void ProxyService::on_gone() {
-  word_.cancel();
+  next_count_.cancel();
   if (control_) control_->close();
   if (owner_ == 0) return;
   std::size_t lost = ledger_.settle(owner_);

@@ -43,9 +43,10 @@ class ProxyService {
   std::shared_ptr<ControlSocket> control_;
   UniqueFd for_proxy_;
   // The proxy's word that its loops turn; without it the proxy is replaced.
-  void expect_word(std::chrono::milliseconds within, bool last_chance);
+  void count_silence();
 
-  asio::steady_timer word_;
+  asio::steady_timer next_count_;
+  int silence_ = 0;          // counts since its last word
   std::uint64_t owner_ = 0;  // of the running proxy's entries in the ledger
   Service service_;
 };

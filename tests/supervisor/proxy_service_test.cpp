@@ -201,12 +201,36 @@ TEST_F(ProxyServiceTest, KillsAProxyThatDoesNotStop) {
 // Its process lives, its loops don't: nothing but its silence shows it.
 TEST_F(ProxyServiceTest, ReplacesAProxyThatHangs) {
   become_ready();
-  clock.skip(io, kAliveTimeout);
-  EXPECT_THAT(processes.last().leader_signals, IsEmpty()) << "a last look at what it has said";
-  clock.skip(io, 300ms);
+  for (auto passed = 0s; passed < kAliveTimeout; passed += kAliveInterval) clock.skip(io, kAliveInterval);
+  EXPECT_THAT(processes.last().leader_signals, IsEmpty());
+  clock.skip(io, kAliveInterval);
   EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM, SIGKILL));
   processes.exit_by_signal(SIGKILL);
   EXPECT_TRUE(relaunched());
+}
+
+// A machine that was suspended, a container that was frozen: the clock went on, and nobody ran.
+TEST_F(ProxyServiceTest, LeavesAProxyAloneThatWasStoppedTogetherWithUs) {
+  become_ready();
+  for (int stop = 0; stop < 3; ++stop) {
+    clock.skip(io, 3h);
+    EXPECT_THAT(processes.last().leader_signals, IsEmpty()) << "it hasn't had its turn yet";
+    for (auto passed = 2s; passed < kAliveTimeout; passed += kAliveInterval) clock.skip(io, kAliveInterval);
+    proxy.say(encode(ProxyNotice::kAlive));
+    settle();
+  }
+  EXPECT_EQ(phase(), Phase::kReady);
+  EXPECT_THAT(processes.last().leader_signals, IsEmpty());
+}
+
+TEST_F(ProxyServiceTest, HearsWhatLaySinceBeforeTheStopInTheSocket) {
+  become_ready();
+  for (auto passed = 0s; passed < kAliveTimeout; passed += kAliveInterval) clock.skip(io, kAliveInterval);
+  proxy.say(encode(ProxyNotice::kAlive));
+  clock.skip(io, 3h);  // the count that is due now would be one too many
+  settle();
+  EXPECT_EQ(phase(), Phase::kReady);
+  EXPECT_THAT(processes.last().leader_signals, IsEmpty());
 }
 
 TEST_F(ProxyServiceTest, LeavesAProxyAloneThatSaysItIsAlive) {
