@@ -11,6 +11,9 @@
 
 #include <cerrno>
 
+#include "supervisor/environment.hpp"
+#include "supervisor/limit_mark.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -31,6 +34,7 @@ struct ChildPlan {
   int in, out, err, report;
   std::vector<int> passed;  // copies, all numbered above the places that they go to
   pid_t supervisor;
+  std::uint64_t limit_mark;
 };
 
 [[noreturn]] void give_up(int report, const char* step) {
@@ -58,6 +62,7 @@ void reset_signals() {
   // The supervisor may have died before that call, which then waits for the death of whoever adopted us.
   if (::getppid() != plan.supervisor) ::_exit(127);
 
+  set_limit_mark(plan.limit_mark);
   if (::dup2(plan.in, STDIN_FILENO) < 0) give_up(plan.report, "set up standard input");
   if (plan.out >= 0 && ::dup2(plan.out, STDOUT_FILENO) < 0) give_up(plan.report, "set up standard output");
   if (plan.err >= 0 && ::dup2(plan.err, STDERR_FILENO) < 0) give_up(plan.report, "set up standard error");
@@ -126,6 +131,13 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+std::string_view tree_mark_in(const std::vector<std::string>& environment) {
+  for (const std::string_view entry : environment)
+    if (entry.starts_with(kTreeMarkName) && entry.substr(kTreeMarkName.size()).starts_with('='))
+      return entry.substr(kTreeMarkName.size() + 1);
+  return {};
+}
+
 void reap(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -169,7 +181,8 @@ Result<LaunchedProcess> launch_process(const LaunchOrder& order) {
                  err.get(),
                  report_high.get(),
                  {},
-                 ::getpid()};
+                 ::getpid(),
+                 limit_mark_of(tree_mark_in(order.environment))};
   for (const UniqueFd& copy : copies) plan.passed.push_back(copy.get());
 
   pid_t pid = -1;

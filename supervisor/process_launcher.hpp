@@ -35,9 +35,10 @@ struct LaunchedProcess {
 };
 
 // The child leads a process group of its own, has /dev/null as standard input, default signal dispositions,
-// an empty signal mask, no descriptor that wasn't passed, and gets SIGKILL should the supervisor die. It has
-// successfully executed the program when this returns; otherwise there is no child, and the error says which
-// step failed and what helps.
+// an empty signal mask, no descriptor that wasn't passed, the limit mark that goes with its environment's
+// tree mark (limit_mark.hpp), and gets SIGKILL should the supervisor die. It has successfully executed the
+// program when this returns; otherwise there is no child, and the error says which step failed and what
+// helps.
 Result<LaunchedProcess> launch_process(const LaunchOrder& order);
 
 }  // namespace cppworker

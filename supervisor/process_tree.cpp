@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "supervisor/environment.hpp"
+#include "supervisor/limit_mark.hpp"
 
 namespace cppworker {
 namespace {
@@ -26,6 +27,8 @@ Membership judge_alone(const ProcessInfo& process, const ProcessTree& tree) {
   if (process.pid == ::getpid() || process.pid == 1) return Membership::kStranger;
   if (const auto mark = environment_value(process.pid, kTreeMarkName); mark)
     return *mark == tree.mark ? Membership::kMember : Membership::kStranger;
+  if (const std::uint64_t number = limit_mark_of_process(process.pid); number != 0)
+    return number == limit_mark_of(tree.mark) ? Membership::kMember : Membership::kStranger;
   if (tree.leader > 0 && process.group == tree.leader) return Membership::kMember;
   return Membership::kUndecided;
 }

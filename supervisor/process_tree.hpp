@@ -1,8 +1,9 @@
 // Finds and ends every process that a launch has left anywhere: in its group, in groups and sessions of their
 // own (TGI's shards, `unbuffer`), or orphaned by a double fork.
 //
-// A process belongs to the tree if its environment carries the launch's mark (environment.hpp), if it is in
-// the group that the leader made, if its parent belongs, or if an earlier look found that one of these held.
+// A process belongs to the tree if its environment carries the launch's mark (environment.hpp), if it has
+// emptied that and its limits carry the mark (limit_mark.hpp), if it is in the group that the leader made, if
+// its parent belongs, or if an earlier look found that one of these held.
 // A mark of another launch says that it doesn't. What merely is our child without a mark is none of ours: a
 // shell that became the worker leaves it its jobs, and PID 1 adopts whatever is orphaned in the container.
 // Signals are bound to pid and start time: a reused number is never hit.
@@ -30,8 +31,8 @@ struct ProcessTree {
 using ProcessKey = std::pair<pid_t, std::uint64_t>;
 
 // The tree's processes that are alive right now; they are added to `known`, which is what earlier looks
-// found: one that flees with an emptied environment, and whose parent dies, has lost all else that shows
-// where it comes from. The calling process is never among them.
+// found: where limits carry no mark, one that flees with an emptied environment, and whose parent dies, has
+// lost all else that shows where it comes from. The calling process is never among them.
 std::vector<ProcessInfo> find_tree(const ProcessTree& tree, std::set<ProcessKey>& known);
 
 // Sends SIGKILL to all of them, again and again, until a look finds none or `limit` has passed. Returns who

@@ -152,7 +152,7 @@ ProcessTree Service::tree() const {
   return tree;
 }
 
-// Who flees from the tree is recognized later by having been seen in it.
+// Who flees from the tree and leaves all marks behind is recognized later by having been seen in it.
 void Service::look_again() {
   if (!child_ || exited_) return;
   try {

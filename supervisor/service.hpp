@@ -29,8 +29,7 @@ struct ServiceHooks {
   std::function<void()> start_measuring;              // answer with post(kMeasured / kMeasureFailed)
   std::function<void(std::uint64_t launch)> on_gone;  // that launch's process is dead: settle its books
   std::function<void()> on_change;                    // the phase changed
-  // It starts processes of its own, which may flee with an emptied environment: what we adopted and don't
-  // manage is taken for its.
+  // It starts processes of its own, which may flee: they are looked for while it runs.
   bool starts_processes = false;
 };
 

@@ -4,6 +4,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   environment.cpp
   exit_status.cpp
   health_probe.cpp
+  limit_mark.cpp
   line_splitter.cpp
   log_file.cpp
   log_matcher.cpp

@@ -2,6 +2,8 @@
 // plays.
 #include <gmock/gmock.h>
 
+#include <unistd.h>
+
 #include <csignal>
 #include <optional>
 
@@ -93,13 +95,55 @@ TEST_F(ServiceProcessTest, LaunchesNothingOnTopOfWhatTheLastLaunchLeft) {
   EXPECT_NE(up(), left);
 }
 
-TEST_F(ServiceProcessTest, SpendsNoLookOnAServiceThatStartsNoProcesses) {
-  launch({"bare_child"}, false);
-  const pid_t fled = up();
-  clock.skip(io, 3s);
+// Not even a look at the tree, of which there is one each 2 s, has ever seen it.
+TEST_F(ServiceProcessTest, EndsWhoFledWithAnEmptiedEnvironmentAtOnce) {
+  for (const char* way : {"bare_child", "double_fork"}) {
+    launch({way, "bare"}, false);
+    const pid_t fled = up();
+    service->post(Kind::kWantDown);
+    ASSERT_TRUE(reaches(Phase::kDown));
+    EXPECT_TRUE(run_until(io, [&] { return !look_at_process(fled); })) << way;
+  }
+}
+
+// A shell that became the worker leaves it its jobs, and PID 1 adopts whatever is orphaned in the container.
+TEST_F(ServiceProcessTest, SparesChildrenOfOursThatAreNoneOfItsTree) {
+  const pid_t job = ::fork();
+  if (job == 0) {
+    ::setpgid(0, 0);
+    while (true) ::pause();
+  }
+  launch({"setsid"}, true);
+  const pid_t escaped = up();
+  // Adopted by us while the service runs, as the escapee will be.
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t middle = ::fork();
+  if (middle == 0) {
+    const pid_t orphan = ::fork();
+    if (orphan == 0) {
+      ::setsid();
+      while (true) ::pause();
+    }
+    [[maybe_unused]] const ssize_t told = ::write(ends[1], &orphan, sizeof orphan);
+    ::_exit(0);
+  }
+  pid_t orphan = -1;
+  ASSERT_EQ(::read(ends[0], &orphan, sizeof orphan), static_cast<ssize_t>(sizeof orphan));
+  ::close(ends[0]);
+  ::close(ends[1]);
+  ASSERT_TRUE(run_until(io, [&] {
+    const auto process = look_at_process(orphan);
+    return process && process->parent == ::getpid();
+  }));
+  clock.skip(io, 5s);
   service->post(Kind::kWantDown);
   ASSERT_TRUE(reaches(Phase::kDown));
-  EXPECT_TRUE(look_at_process(fled));
+  EXPECT_TRUE(run_until(io, [&] { return !look_at_process(escaped); }));
+  for (const pid_t innocent : {job, orphan}) {
+    const auto process = look_at_process(innocent);
+    EXPECT_TRUE(process && process->state != 'Z');
+  }
 }
 
 }  // namespace
