@@ -38,7 +38,7 @@ PublicKeyKeeper::PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, st
 std::vector<std::string> PublicKeyKeeper::keys() const {
   std::vector<std::string> keys;
   if (!newest_.empty()) keys.push_back(newest_);
-  if (!previous_.empty() && std::chrono::steady_clock::now() < previous_until_) keys.push_back(previous_);
+  if (!previous_.empty() && Clock::now() < previous_until_) keys.push_back(previous_);
   return keys;
 }
 
@@ -52,7 +52,7 @@ void PublicKeyKeeper::take(std::string pem) {
   if (pem == newest_) return;
   if (!newest_.empty()) {
     previous_ = newest_;
-    previous_until_ = std::chrono::steady_clock::now() + kOverlap;
+    previous_until_ = Clock::now() + kOverlap;
     spdlog::warn("The autoscaler has a new public key; the old one stays valid for {} minutes",
                  kOverlap.count());
   }
@@ -73,11 +73,10 @@ Awaitable<> PublicKeyKeeper::run() {
       auto parsed = parse_public_key(*fetched);
       if (!parsed) fetched = parsed.error();
     }
-    std::chrono::steady_clock::duration pause;
+    Clock::duration pause = kShortestRefetch;
     if (fetched) {
       take(std::move(*fetched));
       retry = kFirstRetry;
-      pause = kShortestRefetch;
     } else {
       if (last_error_ != fetched.error().message) spdlog::warn("Public key: {}", fetched.error().message);
       last_error_ = fetched.error().message;
@@ -85,22 +84,21 @@ Awaitable<> PublicKeyKeeper::run() {
       pause = retry;
       retry = std::min(retry * 2, kLongestRetry);
     }
-    wake_.expires_after(pause);
-    while (true) {
-      auto [error] = co_await wake_.async_wait(kTuple);
-      if (!error) break;  // the pause is over; an earlier wake-up only sets wanted_
-    }
-    if (!previous_.empty() && keys().size() == 1) {
+    auto until = Clock::now() + pause;
+    co_await wait_until([&] { return Clock::now() >= until; }, until);
+    co_await wait_until([&] { return wanted_; }, Clock::time_point::max());
+  }
+}
+
+template <class Predicate>
+Awaitable<> PublicKeyKeeper::wait_until(Predicate reached, Clock::time_point look) {
+  while (!reached()) {
+    wake_.expires_at(previous_.empty() ? look : std::min(look, previous_until_));
+    co_await wake_.async_wait(kTuple);
+    if (!previous_.empty() && Clock::now() >= previous_until_) {
       previous_.clear();
+      spdlog::info("The autoscaler's old public key is no longer valid");
       on_change_();
-    }
-    while (!wanted_) {
-      wake_.expires_after(kOverlap);
-      co_await wake_.async_wait(kTuple);
-      if (!previous_.empty() && keys().size() == 1) {
-        previous_.clear();
-        on_change_();
-      }
     }
   }
 }

@@ -41,7 +41,12 @@ class PublicKeyKeeper {
   const std::string& last_error() const { return last_error_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void take(std::string pem);
+  // Looks at `look`, and at each refetch(). Meanwhile the old key's end is told when it comes.
+  template <class Predicate>
+  Awaitable<> wait_until(Predicate reached, Clock::time_point look);
 
   Fetch fetch_;
   std::string file_;
@@ -49,7 +54,7 @@ class PublicKeyKeeper {
   asio::steady_timer wake_;
   bool wanted_ = true;
   std::string newest_, previous_, last_error_;
-  std::chrono::steady_clock::time_point previous_until_{};
+  Clock::time_point previous_until_{};
 };
 
 // A fetch that reads a PEM file.

@@ -140,6 +140,35 @@ TEST_F(PublicKeyKeeperTest, FetchesAtOnceWhenTheLastTimeIsLongAgo) {
   EXPECT_EQ(fetches, 2);
 }
 
+// Clients hold routes that the old key has signed; and the proxy, which has no clock for this, must be told.
+TEST_F(PublicKeyKeeperTest, SaysWhenTheOldKeysTimeIsOver) {
+  start();
+  skip(61s);
+  answer = named_public_pem("second");
+  refetch();
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second"), named_public_pem("first")));
+  EXPECT_EQ(changes, 2);
+  skip(PublicKeyKeeper::kOverlap - 1s);
+  EXPECT_EQ(keeper->keys().size(), 2U);
+  EXPECT_EQ(changes, 2);
+  skip(1s);
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second")));
+  EXPECT_EQ(changes, 3);
+}
+
+TEST_F(PublicKeyKeeperTest, SaysSoAlsoWhileFetchesFail) {
+  start();
+  skip(61s);
+  answer = named_public_pem("second");
+  refetch();
+  answer = fail("status 502");
+  skip(PublicKeyKeeper::kOverlap - 10s);
+  refetch();
+  skip(10s);
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second")));
+  EXPECT_EQ(changes, 3);
+}
+
 TEST_F(PublicKeyKeeperTest, KeepsTheKeyWhenAFetchFails) {
   start();
   skip(61s);
