@@ -1,9 +1,11 @@
 #include "supervisor/environment.hpp"
 
+#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <random>
 
 namespace cppworker {
@@ -40,6 +42,17 @@ Environment own_environment() {
   Environment made;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) made.emplace_back(*entry);
   return made;
+}
+
+void erase_own_secrets() {
+  for (std::string_view name : kSecrets) {
+    const std::string terminated(name);
+    char* value = std::getenv(terminated.c_str());
+    if (value == nullptr) continue;
+    // In place: what the kernel shows is the memory that it laid out at exec.
+    ::explicit_bzero(value, ::strlen(value));
+    ::unsetenv(terminated.c_str());
+  }
 }
 
 Environment child_environment(const Environment& inherited,

@@ -22,6 +22,10 @@ bool is_secret(std::string_view name);
 // The worker's own environment, as it is now.
 Environment own_environment();
 
+// Overwrites the secrets' values in this process's environment, once they were read: /proc/PID/environ shows
+// it to every program of the same user, the inference server among them. Before other threads exist.
+void erase_own_secrets();
+
 // `inherited` without secrets, descriptors of service managers (NOTIFY_SOCKET, LISTEN_FDS…) and marks of
 // other trees, then `additions`, each replacing a variable of the same name, then the mark. Additions are the
 // caller's decision and pass even where their names are secret ones.

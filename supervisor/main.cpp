@@ -6,6 +6,7 @@
 
 #include "common/logging.hpp"
 #include "supervisor/app.hpp"
+#include "supervisor/environment.hpp"
 #include "supervisor/settings.hpp"
 
 using namespace cppworker;
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
   Result<Settings> settings = read_settings(flags, variable, home);
+  erase_own_secrets();
   if (!settings) {
     std::fprintf(stderr, "cppworker: %s\n", settings.error().message.c_str());
     return kExitConfig;

@@ -54,6 +54,18 @@ TEST(ChildEnvironment, OwnOneIsReadWhenAsked) {
   EXPECT_THAT(own_environment(), testing::Not(Contains("CPPWORKER_TEST_VARIABLE=seen")));
 }
 
+// In place, as /proc shows the memory itself (that it does is seen by the integration test).
+TEST(OwnSecrets, AreOverwrittenWhereTheyLie) {
+  ::setenv("MASTER_TOKEN", "top-secret", 1);
+  ::setenv("HF_TOKEN", "stays", 1);
+  const char* value = ::getenv("MASTER_TOKEN");
+  erase_own_secrets();
+  EXPECT_STREQ(value, "");
+  EXPECT_EQ(::getenv("MASTER_TOKEN"), nullptr);
+  EXPECT_STREQ(::getenv("HF_TOKEN"), "stays");
+  ::unsetenv("HF_TOKEN");
+}
+
 TEST(TreeMark, IsLongAndNeverTheSame) {
   const std::string one = make_tree_mark();
   EXPECT_EQ(one.size(), 32u);
