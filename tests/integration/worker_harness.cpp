@@ -105,6 +105,14 @@ Worker::~Worker() {
   for (pid_t pid : tree()) ::kill(pid, SIGKILL);
 }
 
+std::string Worker::last_posted() {
+  nlohmann::json seen = get(server_port(), "/stand_in/requests").json();
+  std::string body;
+  for (const auto& request : seen.at("requests"))
+    if (request.at("method") == "POST") body = request.at("body");
+  return body;
+}
+
 double Worker::metric(const std::string& series) {
   std::string text = get(admin_port_, "/metrics").body;
   std::size_t found = text.find("\n" + series + " ");

@@ -78,6 +78,19 @@ class Worker {
   const std::string& folder() const { return folder_.path(); }
 
   nlohmann::json status() { return get(admin_port_, "/status").json(); }
+  // The status as soon as `wanted` holds (null: it never did): an answer is with its client an instant before
+  // it is in the books.
+  template <class Predicate>
+  nlohmann::json wait_for_status(Predicate wanted) {
+    auto until = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < until) {
+      nlohmann::json seen = status();
+      if (seen.is_object() && wanted(seen)) return seen;
+    }
+    return nullptr;
+  }
+  // The body of the newest POST that the inference server got; health probes come in between.
+  std::string last_posted();
   // The value of a series in /metrics, given as it stands there with its labels; -1 when it isn't there.
   double metric(const std::string& series);
 
