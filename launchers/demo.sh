@@ -139,12 +139,16 @@ EOF
 fi
 
 say "10. SIGTERM: everything is gone"
+model=$(curl -sf "$admin/status" | jq .model.pid)
+proxy=$(curl -sf "$admin/status" | jq .proxy.pid)
+marks=$(for pid in "$model" "$proxy"; do tr '\0' '\n' <"/proc/$pid/environ" | grep '^CPPWORKER_TREE='; done)
 kill -TERM "$worker"
 code=0
 wait "$worker" || code=$?
 echo "the worker's exit code: $code"
 [ "$code" -eq 0 ] || fail "it should be 0"
-left=$(pgrep -f "$run" || true)
+# Every process of the tree has its launch's mark in its environment, wherever it has fled to.
+left=$(grep -lzxF "$marks" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true)
 [ -z "$left" ] || fail "processes are left: $left"
-echo "no process of the tree is left"
+echo "neither the model ($model) nor the proxy ($proxy) nor anything that they started is left"
 say "Each step did what it says."
