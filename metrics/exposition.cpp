@@ -159,6 +159,11 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
        "Signatures whose verdict was known already.", nullptr, nullptr},
       {Counter::kUnsecuredRequests, "cppworker_unsecured_requests_total",
        "Requests let in unsigned, because UNSECURED is set.", nullptr, nullptr},
+      {Counter::kUpstreamBytes, "cppworker_upstream_received_bytes_total",
+       "Bytes of the inference server's good answers, counted as they come.", nullptr, nullptr},
+      {Counter::kUpstreamFailures, "cppworker_upstream_failures_total",
+       "Requests that the inference server answered with an error of its own, or not at all.", nullptr,
+       nullptr},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));

@@ -80,6 +80,7 @@ class Ledger {
   }
 
   LedgerSnapshot snapshot();
+  Pulse pulse() const { return read_pulse(words_); }
   // The next report begins at these totals, which were reported. A late one doesn't move the base back.
   void acknowledge(const Totals& reported);
 

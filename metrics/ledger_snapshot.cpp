@@ -80,6 +80,21 @@ Counter bad_request_counter(int status) {
   }
 }
 
+Pulse read_pulse(LedgerWords words) {
+  auto requests = [&](TotalOf kind) { return signed_word(words, total_requests(kind)); };
+  auto counted = [&](Counter counter) {
+    return words.load(kCounterTable + static_cast<std::size_t>(counter));
+  };
+  Pulse read;
+  read.served = words.load(total_requests(TotalOf::kServed));
+  std::int64_t ended = requests(TotalOf::kErrored) + requests(TotalOf::kCancelled) +
+                       requests(TotalOf::kRejected) + static_cast<std::int64_t>(read.served);
+  read.in_flight = std::max<std::int64_t>(requests(TotalOf::kReceived) - ended, 0);
+  read.upstream_bytes = counted(Counter::kUpstreamBytes);
+  read.upstream_failures = counted(Counter::kUpstreamFailures);
+  return read;
+}
+
 LedgerSnapshot read_snapshot(LedgerWords words) {
   LedgerSnapshot read;
   read.totals = {amount(words, TotalOf::kReceived), amount(words, TotalOf::kServed),

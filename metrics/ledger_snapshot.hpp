@@ -35,8 +35,10 @@ enum class Counter {
   kUpstreamConnects,
   kSignatureCacheHits,
   kUnsecuredRequests,
+  kUpstreamBytes,     // of good answers to requests in the books, counted as they come
+  kUpstreamFailures,  // such requests that the inference server failed
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kUnsecuredRequests) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kUpstreamFailures) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.
@@ -86,6 +88,14 @@ struct FinishedQueue {
   std::uint64_t dropped = 0;  // found the queue full
 };
 
+// Whether the inference server moves, at a glance: read without the lock, once a second.
+struct Pulse {
+  std::int64_t in_flight = 0;  // requests in the books; may be off by one for an instant
+  std::uint64_t served = 0;    // these three only grow
+  std::uint64_t upstream_bytes = 0;
+  std::uint64_t upstream_failures = 0;
+};
+
 struct LedgerSnapshot {
   Totals totals;
   Acknowledged acknowledged;
@@ -97,6 +107,8 @@ struct LedgerSnapshot {
   std::array<std::uint64_t, kCounterCount> counters{};
   bool outdated = false;  // the lock couldn't be had: these are the figures of the time before
 };
+
+Pulse read_pulse(LedgerWords words);
 
 // Reads everything. Under the ledger's lock.
 LedgerSnapshot read_snapshot(LedgerWords words);

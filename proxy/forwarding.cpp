@@ -42,14 +42,26 @@ Awaitable<bool> restart_noticed(ProxyThread& thread, ActiveRequest& active, std:
                                     [&] { return thread.live.epoch != epoch; });
 }
 
+// The server's fault, as far as its answer tells. 424 is TGI's status for a failure inside a generation, a
+// sticky CUDA error among them; 501 and 503 say "not this" and "not now".
+bool failed_by_server(const RelayResult& result) {
+  if (result.end == RelayEnd::kAborted) return false;
+  if (result.end != RelayEnd::kComplete) return true;
+  return result.status == 424 || (result.status >= 500 && result.status != 501 && result.status != 503);
+}
+
 }  // namespace
 
 Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, const Request& request,
                                bool hold) {
   ActiveRequest& active = connection.active();
   const RelayLimits& limits = thread.core.relay_limits;
-  RelayRequest relayed{connection.head(), request.forward, request.id, request.keep_alive,
-                       request.endpoint->definition.failure_lines};
+  RelayRequest relayed{connection.head(),
+                       request.forward,
+                       request.id,
+                       request.keep_alive,
+                       request.endpoint->definition.failure_lines,
+                       hold ? &thread.core.ledger : nullptr};
   hold = hold && limits.hold.count() > 0;
   RelayResult result;
   connection.watch_client();
@@ -72,6 +84,7 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, cons
   co_await connection.stop_watching();
   active.end_phase();
   thread.core.ledger.count(Counter::kBytesToClients, result.bytes_to_client);
+  if (relayed.books && failed_by_server(result)) relayed.books->count(Counter::kUpstreamFailures);
   co_return result;
 }
 

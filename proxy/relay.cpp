@@ -84,6 +84,10 @@ class Relay {
  private:
   bool aborted() const { return active_.aborted(); }
 
+  // An error body comes from a server that fails, and a comment (an event stream's line that begins with ':')
+  // from a front that keeps the connection open whatever its engine does: neither shows that work goes on.
+  bool is_progress(char first) const { return result_.status < 400 && first != ':'; }
+
   Awaitable<bool> connect() {
     connection_ = pool_.take_idle();
     if (connection_) {
@@ -161,6 +165,8 @@ class Relay {
         auto [error, read] =
             co_await http::async_read_some(connection_->socket, connection_->buffer, *parser_, kTuple);
         size = kPiece - parser_->get().body().size;
+        if (size > 0 && request_.books && is_progress(piece[0]))
+          request_.books->count(Counter::kUpstreamBytes, size);
         if (result_.status == 200) failures_.see({piece.get(), size});
         if ((error && error != http::error::need_buffer) || aborted()) {
           result_.end = RelayEnd::kBrokeOff;

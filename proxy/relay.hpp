@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "metrics/ledger.hpp"
 #include "proxy/active_request.hpp"
 #include "proxy/client_stream.hpp"
 #include "proxy/message_heads.hpp"
@@ -35,6 +36,9 @@ struct RelayRequest {
   std::string request_id;
   bool keep_alive = true;                         // the client's connection may serve another request
   const std::vector<std::string>& failure_lines;  // of the endpoint (failure_detector.hpp)
+  // Where the answer's bytes are counted as they come, for the watch over a server that stalls. nullptr for a
+  // request that anybody may send: its bytes prove nothing about the others.
+  Ledger* books = nullptr;
 };
 
 enum class RelayEnd {

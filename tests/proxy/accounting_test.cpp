@@ -66,6 +66,49 @@ TEST_F(AccountingTest, AStreamIsInTheBooksUpToItsEnd) {
   expect_finished({1}, {});
 }
 
+// The supervisor's watch over a server that stalls looks at this once a second.
+TEST_F(AccountingTest, TheBytesOfAnAnswerAreCountedAsTheyCome) {
+  Exchange call = begin(generate_as(1));
+  EXPECT_EQ(proxy().ledger().pulse().in_flight, 1);
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 0u);
+  call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("data: one\n\n"));
+  read_raw_head(call.client);
+  read_chunk(call.client);
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 11u);
+  call.server.send(chunk(":\n\n"));
+  read_chunk(call.client);
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 11u) << "a comment, which a front sends by itself";
+  call.server.send(chunk("data: two\n\n"));
+  read_chunk(call.client);
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 22u);
+  EXPECT_EQ(proxy().ledger().pulse().in_flight, 1);
+  call.server.send(kLastChunk);
+  read_chunk(call.client);
+  expect_finished({1}, {});
+  EXPECT_EQ(proxy().ledger().pulse().in_flight, 0);
+  EXPECT_EQ(proxy().ledger().pulse().served, 1u);
+}
+
+// Anybody may ask for them: a monitor's probes would hide that the engine behind the front is dead.
+TEST_F(AccountingTest, TheBytesOfUnsignedEndpointsProveNothing) {
+  Exchange call = begin("GET /health HTTP/1.1\r\nHost: h\r\n\r\n");
+  call.server.answer(200, "well");
+  EXPECT_EQ(call.client.read_response().status(), 200);
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 0u);
+}
+
+TEST_F(AccountingTest, FailuresOfTheServersOwnAreCounted) {
+  std::vector<std::pair<int, std::uint64_t>> expected = {{200, 0}, {400, 0}, {422, 0}, {424, 1},
+                                                         {429, 1}, {500, 2}, {501, 2}, {503, 2}};
+  for (auto [status, failures] : expected) {
+    Exchange call = begin(generate_as(status));
+    call.server.answer(status, "some body", "Connection: close\r\n");
+    EXPECT_EQ(call.client.read_response().status(), status);
+    EXPECT_EQ(proxy().ledger().pulse().upstream_failures, failures) << status;
+  }
+  EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 9u) << "of the good answer alone";
+}
+
 TEST_F(AccountingTest, AnErrorOfTheServersIsAnErroredRequest) {
   std::vector<std::int64_t> failed;
   for (int status : {400, 422, 500, 503}) {
