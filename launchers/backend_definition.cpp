@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <utility>
 
@@ -113,6 +114,20 @@ std::string read_script(const ConfigValue& value, const fs::path& folder) {
   if (!fs::is_regular_file(script, ec) || ::access(script.c_str(), X_OK) != 0)
     value.refuse("must be an executable file (chmod +x)");
   return script.string();
+}
+
+std::vector<std::string> read_variables(const ConfigValue& list) {
+  auto usable = [](std::string_view name) {
+    if (name.ends_with('*')) name.remove_suffix(1);
+    return !name.empty() &&
+           std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  };
+  std::vector<std::string> names;
+  for (const ConfigValue& item : list.as_list()) {
+    names.push_back(item.as_string());
+    if (!usable(names.back())) item.refuse("must be a variable's name, or its beginning and '*'");
+  }
+  return names;
 }
 
 LogDefinition read_log(ConfigObject log) {
@@ -251,6 +266,8 @@ BackendDefinition read_backend(const fs::path& folder) {
 
   ConfigObject launch(root.required("launch"));
   backend.launch_script = read_script(launch.required("script"), folder);
+  if_there(launch, "variables",
+           [&](const ConfigValue& value) { backend.launch_variables = read_variables(value); });
   if_there(launch, "stop_signal",
            [&](const ConfigValue& value) { backend.stop_signal = read_signal(value); });
   backend.stop_timeout =

@@ -70,7 +70,10 @@ struct BackendDefinition {
   Url server;                 // http on loopback
   int max_concurrency = 0;    // requests at once, the others wait in the proxy; 0: unlimited
   std::string launch_script;  // absolute path; an executable file inside the folder
-  int stop_signal = 15;       // SIGTERM
+  // Names of the variables on which the speed depends, '*' at the end for any rest; empty: nearly all of them
+  // (supervisor/benchmark_key.hpp).
+  std::vector<std::string> launch_variables;
+  int stop_signal = 15;  // SIGTERM
   std::chrono::seconds stop_timeout{90};
   LogDefinition log;
   std::optional<HealthDefinition> health;  // at least one of health and log.ready is there

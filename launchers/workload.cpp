@@ -85,6 +85,14 @@ Result<Workload> Workload::compile(const std::string& formula) {
   return workload;
 }
 
+std::string Workload::formula() const {
+  if (kind_ == Kind::kConstant) return std::to_string(milli_units_);
+  if (kind_ == Kind::kExpression) return expression_;
+  std::string path = "payload";
+  for (const std::string& name : path_) path += "." + name;
+  return path;
+}
+
 WorkloadEvaluator::WorkloadEvaluator(const Workload& workload) : workload_(workload) {
   // It compiled before, so it does again.
   if (workload.kind_ == Workload::Kind::kExpression)

@@ -34,6 +34,8 @@ class Workload {
 
   // A number: the payload is never looked at.
   bool is_constant() const { return kind_ == Kind::kConstant; }
+  // As it was given, blanks at its ends aside; of a constant, its thousandths.
+  std::string formula() const;
 
  private:
   friend class WorkloadEvaluator;

@@ -1,6 +1,5 @@
 #include "supervisor/model_service.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include "common/text.hpp"
 #include "launchers/payload_template.hpp"
 #include "supervisor/benchmark.hpp"
+#include "supervisor/benchmark_key.hpp"
 #include "supervisor/environment.hpp"
 
 namespace cppworker {
@@ -187,30 +187,14 @@ void ModelService::on_ready() {
   setup_.on_change();
 }
 
-std::string ModelService::fingerprint() const {
-  // What decides the speed, as far as it can be seen from outside: the definition's benchmark, the script,
-  // and the variables by which operators choose a model.
-  static const std::vector<std::string> kChosenBy = {"MODEL_ARGS", "MODEL_CMD",           "MODEL_ID",
-                                                     "MODEL_USER", "MODEL_NAME",          "WEBUI_ARGS",
-                                                     "VLLM_ARGS",  "CUDA_VISIBLE_DEVICES"};
-  const BenchmarkDefinition& benchmark = *setup_.backend.benchmark;
-  std::string text = setup_.backend.name + "\n" + benchmark.endpoint + "\n" + benchmark.payload.dump() +
-                     "\n" + std::to_string(benchmark.runs) + "x" + std::to_string(benchmark.concurrency) +
-                     "\n";
-  for (const std::string& variable : own_environment()) {
-    std::string name = variable.substr(0, variable.find('='));
-    if (std::find(kChosenBy.begin(), kChosenBy.end(), name) != kChosenBy.end()) text += variable + "\n";
-  }
-  return text;
-}
-
 Awaitable<> ModelService::measure(std::uint64_t launch) {
   const BenchmarkDefinition& definition = *setup_.backend.benchmark;
-  std::string kept = setup_.run_dir + "/benchmark.json";
+  std::string kept = setup_.run_dir + "/benchmark.json",
+              key = benchmark_key(setup_.backend, own_environment());
   auto answer = [&](ServiceEventKind kind) {
     if (launch == service_->state().launches) service_->post(kind);
   };
-  if (auto known = load_benchmark(kept, fingerprint())) {
+  if (auto known = load_benchmark(kept, key)) {
     figures_.max_perf = *known;
     answer(ServiceEventKind::kMeasured);
     co_return;
@@ -245,7 +229,7 @@ Awaitable<> ModelService::measure(std::uint64_t launch) {
   }
   figures_.benchmark_error.clear();
   figures_.max_perf = result->max_perf;
-  if (!store_benchmark(kept, fingerprint(), result->max_perf))
+  if (!store_benchmark(kept, key, result->max_perf))
     spdlog::warn("Cannot keep the benchmark's result in {}: {}", kept, std::strerror(errno));
   answer(ServiceEventKind::kMeasured);
 }

@@ -64,7 +64,6 @@ class ModelService {
   void on_ready();
   void consider_ready();
   Awaitable<> measure(std::uint64_t launch);
-  std::string fingerprint() const;
   HealthProbe make_probe() const;
 
   asio::io_context& io_;

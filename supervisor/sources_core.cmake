@@ -1,6 +1,7 @@
 # What the supervisor is made of below its composition root.
 set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   benchmark.cpp
+  benchmark_key.cpp
   environment.cpp
   exit_status.cpp
   health_probe.cpp

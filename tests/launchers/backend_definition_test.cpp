@@ -52,7 +52,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   auto loaded = load_backend(folders.add("small", R"json({
     "name": "small", "description": "a test",
     "server": { "url": "http://localhost:7860", "parallel": false },
-    "launch": { "script": "./launch.sh", "stop_signal": "SIGINT", "stop_timeout_s": 7 },
+    "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "stop_signal": "SIGINT", "stop_timeout_s": 7 },
     "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"],
              "capture": [{ "metric": "max_capacity", "regex": "total (\\d+)" }] },
     "health": { "path": "/health?deep=1", "expect_json": true, "interval_s": 2, "timeout_s": 3, "failures": 4 },
@@ -69,6 +69,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->max_concurrency, 1);
   EXPECT_EQ(loaded->stop_signal, SIGINT);
   EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(loaded->launch_variables, (std::vector<std::string>{"MODEL_ID", "TOY_*"}));
   EXPECT_EQ(loaded->log.ready, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(loaded->log.fatal, (std::vector<std::string>{"c"}));
   EXPECT_EQ(loaded->log.info, (std::vector<std::string>{"d"}));

@@ -61,6 +61,10 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["launch"].update({{"stop_signal", "SIGQUIT"}, {"stop_timeout_s", 3600}});
        }},
+      {"variables",
+       [](json& d) {
+         d["launch"]["variables"] = {"MODEL_ID", "TGI_*"};
+       }},
       {"empty lists",
        [](json& d) {
          d["log"].update({{"fatal", json::array()}, {"capture", json::array()}});
@@ -130,6 +134,9 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"unknown in server", [](json& d) { d["server"]["urls"] = 1; }},
       {"no launch", [](json& d) { d.erase("launch"); }},
       {"no script", [](json& d) { d["launch"].erase("script"); }},
+      {"a variable's value", [](json& d) { d["launch"]["variables"] = {"MODEL_ID=a"}; }},
+      {"a pattern inside", [](json& d) { d["launch"]["variables"] = {"A*B"}; }},
+      {"any variable", [](json& d) { d["launch"]["variables"] = {"*"}; }},
       {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},
       {"no time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 0; }},
       {"fractional time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 1.5; }},
