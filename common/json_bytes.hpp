@@ -27,23 +27,43 @@ inline int hex_value(char c) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-// The first byte that a string's body can't simply pass over: a quote, a backslash, a control character.
-// Strings are most of what a request holds (prompts, images in base64), so this is most of the scanner's
-// work.
-inline const char* string_stop(const char* at, const char* end) {
+// From inside a string on: the first quote or control character, or `end`. At each backslash before that it
+// calls on_escape(at), which says where to go on (behind at, not behind end); nullptr ends the scan, with
+// nullptr. Strings are most of what a request holds (prompts, images in base64), so this is most of the
+// scanner's work; and since prompts are full of "\\n", a backslash doesn't begin the block of 16 bytes anew.
+template <class OnEscape>
+const char* scan_string_body(const char* at, const char* end, OnEscape&& on_escape) {
 #ifdef __SSE2__
   const __m128i quote = _mm_set1_epi8('"');
   const __m128i backslash = _mm_set1_epi8('\\');
   const __m128i last_control = _mm_set1_epi8(0x1f);
-  for (; end - at >= 16; at += 16) {
-    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  while (end - at >= 16) {
+    const char* block = at;
+    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
     __m128i either = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
     auto found = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(either, control)));
-    if (found != 0) return at + std::countr_zero(found);
+    at = block + 16;
+    while (found != 0) {
+      const char* stop = block + std::countr_zero(found);
+      if (*stop != '\\') return stop;
+      const char* next = on_escape(stop);
+      if (next == nullptr) return nullptr;
+      if (next - block >= 16) {
+        at = next;
+        break;
+      }
+      found &= ~0U << (next - block);
+    }
   }
 #endif
-  while (at != end && *at != '"' && *at != '\\' && static_cast<unsigned char>(*at) > 0x1f) ++at;
+  while (at != end && *at != '"' && static_cast<unsigned char>(*at) > 0x1f) {
+    if (*at != '\\') {
+      ++at;
+    } else if ((at = on_escape(at)) == nullptr) {
+      return nullptr;
+    }
+  }
   return at;
 }
 

@@ -13,37 +13,38 @@ namespace {
 
 using json_bytes::hex_value;
 using json_bytes::is_digit;
+using json_bytes::scan_string_body;
 using json_bytes::skip_blanks;
-using json_bytes::string_stop;
+
+// Behind the escape at `at`; nullptr when it is none.
+const char* scan_escape(const char* at, const char* end) {
+  if (end - at < 2) return nullptr;
+  switch (at[1]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+      return at + 2;
+    case 'u':
+      if (end - at < 6 || (hex_value(at[2]) | hex_value(at[3]) | hex_value(at[4]) | hex_value(at[5])) < 0)
+        return nullptr;
+      return at + 6;
+    default:
+      return nullptr;
+  }
+}
 
 // From behind the opening quote to the closing one; nullptr when it is no string.
 const char* scan_string(const char* at, const char* end, bool& escaped) {
-  while (true) {
-    at = string_stop(at, end);
-    if (at == end) return nullptr;
-    if (*at == '"') return at;
-    if (*at != '\\' || end - at < 2) return nullptr;
+  at = scan_string_body(at, end, [&](const char* escape) {
     escaped = true;
-    switch (at[1]) {
-      case '"':
-      case '\\':
-      case '/':
-      case 'b':
-      case 'f':
-      case 'n':
-      case 'r':
-      case 't':
-        at += 2;
-        break;
-      case 'u':
-        if (end - at < 6 || (hex_value(at[2]) | hex_value(at[3]) | hex_value(at[4]) | hex_value(at[5])) < 0)
-          return nullptr;
-        at += 6;
-        break;
-      default:
-        return nullptr;
-    }
-  }
+    return scan_escape(escape, end);
+  });
+  return at == nullptr || at == end || *at != '"' ? nullptr : at;
 }
 
 // Behind the digits, of which there must be one; else nullptr.

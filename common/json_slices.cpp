@@ -12,20 +12,18 @@ namespace {
 
 using json_bytes::count_utf8;
 using json_bytes::hex_value;
+using json_bytes::scan_string_body;
 using json_bytes::skip_blanks;
-using json_bytes::string_stop;
 using json_bytes::structure_stop;
 
 // From the opening quote to behind the closing one.
 const char* skip_string(const char* at, const char* end) {
-  ++at;
-  while (true) {
-    at = string_stop(at, end);
+  auto behind_escape = [end](const char* escape) { return end - escape < 2 ? end : escape + 2; };
+  do {
+    at = scan_string_body(at + 1, end, behind_escape);
     if (at == end) return end;
-    if (*at == '"') return at + 1;
-    if (end - at < 2) return end;
-    at += *at == '\\' ? 2 : 1;
-  }
+  } while (*at != '"');
+  return at + 1;
 }
 
 const char* skip_container(const char* at, const char* end) {
@@ -268,15 +266,19 @@ std::size_t json_string_length(std::string_view string_value) {
   std::string_view body = string_body(string_value);
   const char* at = body.data();
   const char* end = at + body.size();
-  std::size_t length = 0;
+  // As if each byte of an escape were a character; all but one of them are taken off again.
+  std::size_t length = count_utf8(at, end);
   while (at != end) {
-    const char* stop = plain_end(at, end);
-    length += count_utf8(at, stop);
-    at = stop;
-    if (at != end) {
-      next_escaped(at, end);
-      ++length;
-    }
+    at = scan_string_body(at, end, [&](const char* escape) {
+      const char* behind = escape;
+      if (end - escape >= 2 && escape[1] != 'u')
+        behind += 2;
+      else
+        next_escaped(behind, end);
+      length -= static_cast<std::size_t>(behind - escape) - 1;
+      return behind;
+    });
+    if (at != end) ++at;
   }
   return length;
 }
