@@ -22,6 +22,11 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kLongestStartup_s = 24 * 3600;
 // How long an operator waits for a stop before he pulls the plug.
 constexpr std::int64_t kLongestStop_s = 3600;
+constexpr std::size_t kMostStopSteps = 8;
+constexpr std::int64_t kLongestWait_s = 24 * 3600;
+constexpr std::int64_t kLongestWindow_s = 7 * 24 * 3600;
+constexpr std::size_t kMostGiveUpRules = 8;
+constexpr std::int64_t kLongestHook_s = 3600;
 constexpr std::int64_t kLongestProbe_s = 3600;
 constexpr std::int64_t kMostFailures = 1000;
 constexpr double kLongestQueueTime_s = 3600;
@@ -96,13 +101,73 @@ int read_concurrency(ConfigObject& server) {
 int read_signal(const ConfigValue& value) {
   static const std::vector<std::pair<std::string, int>> kSignals = {
       {"SIGTERM", SIGTERM}, {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGHUP", SIGHUP},
-      {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGKILL", SIGKILL}};
+      {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGABRT", SIGABRT}, {"SIGKILL", SIGKILL}};
   std::vector<std::string> names;
   for (const auto& [name, number] : kSignals) names.push_back(name);
   std::string chosen = value.as_choice(names);
   return std::find_if(kSignals.begin(), kSignals.end(),
                       [&](const auto& entry) { return entry.first == chosen; })
       ->second;
+}
+
+std::vector<StopStepDefinition> read_stop_steps(const ConfigValue& list) {
+  using To = StopStepDefinition::To;
+  static const std::vector<std::pair<std::string, To>> kTargets = {
+      {"leader", To::kLeader}, {"group", To::kGroup}, {"tree", To::kTree}};
+  std::vector<StopStepDefinition> steps;
+  for (const ConfigValue& item : list.as_list()) {
+    ConfigObject object(item);
+    StopStepDefinition step;
+    step.signal = read_signal(object.required("signal"));
+    step.wait = std::chrono::seconds(object.required("wait_s").as_integer(0, kLongestStop_s));
+    if_there(object, "to", [&](const ConfigValue& value) {
+      const std::string chosen = value.as_choice({"leader", "group", "tree"});
+      for (const auto& [name, target] : kTargets)
+        if (name == chosen) step.to = target;
+    });
+    object.finish();
+    steps.push_back(step);
+  }
+  if (steps.size() > kMostStopSteps) list.refuse("must have 8 steps at most");
+  return steps;
+}
+
+void read_stop(ConfigObject& launch, BackendDefinition& backend) {
+  const auto steps = launch.optional("stop");
+  const auto signal = launch.optional("stop_signal");
+  const auto timeout = launch.optional("stop_timeout_s");
+  if (steps && (signal || timeout))
+    steps->refuse("must not stand beside stop_signal and stop_timeout_s, which are a stop of one step");
+  if (steps) backend.stop_steps = read_stop_steps(*steps);
+  if (signal) backend.stop_steps.front().signal = read_signal(*signal);
+  if (timeout) backend.stop_steps.front().wait = std::chrono::seconds(timeout->as_integer(1, kLongestStop_s));
+}
+
+RestartDefinition read_restart(ConfigObject restart) {
+  RestartDefinition definition;
+  auto seconds = [&](const char* key, std::chrono::seconds otherwise) {
+    return std::chrono::seconds(restart.integer(key, otherwise.count(), 1, kLongestWait_s));
+  };
+  definition.first_wait = seconds("first_wait_s", definition.first_wait);
+  definition.longest_wait = seconds("longest_wait_s", definition.longest_wait);
+  if_there(restart, "give_up", [&](const ConfigValue& list) {
+    definition.give_up.emplace();
+    for (const ConfigValue& item : list.as_list()) {
+      ConfigObject object(item);
+      GiveUpDefinition rule;
+      if_there(object, "causes", [&](const ConfigValue& causes) {
+        for (const ConfigValue& cause : causes.as_list())
+          rule.causes.push_back(cause.as_choice(restart_causes()));
+      });
+      rule.failures = static_cast<int>(object.required("failures").as_integer(1, kMostFailures));
+      rule.window = std::chrono::seconds(object.required("window_s").as_integer(1, kLongestWindow_s));
+      object.finish();
+      definition.give_up->push_back(std::move(rule));
+    }
+    if (definition.give_up->size() > kMostGiveUpRules) list.refuse("must have 8 rules at most");
+  });
+  restart.finish();
+  return definition;
 }
 
 std::string read_script(const ConfigValue& value, const fs::path& folder) {
@@ -128,6 +193,26 @@ std::vector<std::string> read_variables(const ConfigValue& list) {
     if (!usable(names.back())) item.refuse("must be a variable's name, or its beginning and '*'");
   }
   return names;
+}
+
+HooksDefinition read_hooks(ConfigObject hooks, const fs::path& folder) {
+  HooksDefinition definition;
+  auto read = [&](const char* name, std::optional<HookDefinition>& into) {
+    if_there(hooks, name, [&](const ConfigValue& value) {
+      ConfigObject object(value);
+      into.emplace();
+      into->command = read_script(object.required("command"), folder);
+      into->timeout =
+          std::chrono::seconds(object.integer("timeout_s", into->timeout.count(), 1, kLongestHook_s));
+      object.finish();
+    });
+  };
+  read("pre_start", definition.pre_start);
+  read("post_ready", definition.post_ready);
+  read("pre_stop", definition.pre_stop);
+  read("post_exit", definition.post_exit);
+  hooks.finish();
+  return definition;
 }
 
 LogDefinition read_log(ConfigObject log) {
@@ -268,12 +353,13 @@ BackendDefinition read_backend(const fs::path& folder) {
   backend.launch_script = read_script(launch.required("script"), folder);
   if_there(launch, "variables",
            [&](const ConfigValue& value) { backend.launch_variables = read_variables(value); });
-  if_there(launch, "stop_signal",
-           [&](const ConfigValue& value) { backend.stop_signal = read_signal(value); });
-  backend.stop_timeout =
-      std::chrono::seconds(launch.integer("stop_timeout_s", backend.stop_timeout.count(), 1, kLongestStop_s));
+  read_stop(launch, backend);
   launch.finish();
+  if_there(root, "restart",
+           [&](const ConfigValue& value) { backend.restart = read_restart(ConfigObject(value)); });
 
+  if_there(root, "hooks",
+           [&](const ConfigValue& value) { backend.hooks = read_hooks(ConfigObject(value), folder); });
   if_there(root, "log", [&](const ConfigValue& value) { backend.log = read_log(ConfigObject(value)); });
   if_there(root, "health",
            [&](const ConfigValue& value) { backend.health = read_health(ConfigObject(value)); });
@@ -303,6 +389,12 @@ const EndpointDefinition* BackendDefinition::find_endpoint(std::string_view meth
   for (const EndpointDefinition& endpoint : endpoints)
     if (endpoint.path == path && endpoint.method == method) return &endpoint;
   return nullptr;
+}
+
+const std::vector<std::string>& restart_causes() {
+  static const std::vector<std::string> kCauses = {"spawn",  "start_deadline", "benchmark",
+                                                   "health", "fatal_log",      "exit"};
+  return kCauses;
 }
 
 Result<BackendDefinition> load_backend(const std::string& folder) {

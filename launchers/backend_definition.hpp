@@ -63,6 +63,41 @@ struct BenchmarkDefinition {
   nlohmann::json payload;  // for PayloadTemplate
 };
 
+// One step of a stop: this signal, and so long to end. SIGKILL follows the last.
+struct StopStepDefinition {
+  enum class To { kLeader, kGroup, kTree };
+  int signal = 15;  // SIGTERM
+  std::chrono::seconds wait{90};
+  To to = To::kLeader;
+};
+
+// Enough is enough: so many failures within the window.
+struct GiveUpDefinition {
+  std::vector<std::string> causes;  // of restart_causes(); empty: any
+  int failures = 0;
+  std::chrono::seconds window{0};
+};
+
+struct RestartDefinition {
+  // Between launches after failures: the first wait, doubled with each in a row up to the longest.
+  std::chrono::seconds first_wait{1};
+  std::chrono::seconds longest_wait{60};
+  std::optional<std::vector<GiveUpDefinition>> give_up;  // absent: the supervisor's own rules; empty: never
+};
+
+// What a rule may name: spawn, start_deadline, benchmark, health, fatal_log, exit.
+const std::vector<std::string>& restart_causes();
+
+// A program of the folder that is run at a certain time.
+struct HookDefinition {
+  std::string command;  // absolute path; an executable file inside the folder
+  std::chrono::seconds timeout{60};
+};
+
+struct HooksDefinition {
+  std::optional<HookDefinition> pre_start, post_ready, pre_stop, post_exit;
+};
+
 struct BackendDefinition {
   std::string name;
   std::string description;    // may be empty
@@ -73,8 +108,9 @@ struct BackendDefinition {
   // Names of the variables on which the speed depends, '*' at the end for any rest; empty: nearly all of them
   // (supervisor/benchmark_key.hpp).
   std::vector<std::string> launch_variables;
-  int stop_signal = 15;  // SIGTERM
-  std::chrono::seconds stop_timeout{90};
+  std::vector<StopStepDefinition> stop_steps{StopStepDefinition{}};
+  RestartDefinition restart;
+  HooksDefinition hooks;
   LogDefinition log;
   std::optional<HealthDefinition> health;  // at least one of health and log.ready is there
   std::chrono::seconds startup_deadline{3600};

@@ -93,7 +93,7 @@ class WorkerApp {
       });
     proxy_->service().post(ServiceEventKind::kWantUp);
     io_.run();
-    return kExitClean;
+    return exit_code_;
   }
 
  private:
@@ -118,6 +118,7 @@ class WorkerApp {
     model.program_dir = std::filesystem::path(proxy_program_).parent_path();
     model.benchmark = settings_.benchmark;
     model.on_change = [this] { on_change(); };
+    model.on_give_up = [this] { give_up(model_->service(), kExitModelGaveUp); };
     auto made = ModelService::make(io_, *processes_, std::move(model));
     if (!made) return made.error();
     model_ = std::move(*made);
@@ -128,6 +129,7 @@ class WorkerApp {
     setup.listener = listener_->native_handle();
     setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };
     setup.on_change = [this] { on_change(); };
+    setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
     client_ = make_autoscaler_client(settings_.report_addresses);
     keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
@@ -154,6 +156,7 @@ class WorkerApp {
   }
 
   std::string error_message() const {
+    if (!last_words_.empty()) return last_words_;
     if (stopping_) return "the worker is shutting down";
     if (!model_->service().last_error().empty()) return model_->service().last_error();
     if (keys_->keys().empty() && !settings_.proxy.unsecured) return keys_->last_error();
@@ -232,6 +235,17 @@ class WorkerApp {
     asio::co_spawn(io_, shut_down(), rethrow);
   }
 
+  // A service has said that it won't come back: the worker ends, and tells why in its last report.
+  void give_up(const Service& service, ExitCode code) {
+    if (exit_code_ == kExitClean) {
+      exit_code_ = service.state().phase == ServicePhase::kStuck ? kExitUnkillable : code;
+      last_words_ = service.last_error();
+    }
+    changed_.cancel();
+    if (std::exchange(stopping_, true)) return;
+    asio::co_spawn(io_, shut_down(), rethrow);
+  }
+
   // Unready, drain, stop the model, stop the proxy (last, so that it can say why to those who come), last
   // report.
   Awaitable<> shut_down() {
@@ -241,16 +255,16 @@ class WorkerApp {
         std::chrono::seconds(settings_.drain_timeout_s));
     model_->service().post(ServiceEventKind::kWantDown);
     if (hurried_) model_->service().post(ServiceEventKind::kHurry);
-    co_await wait_for([this] { return model_->service().state().phase == ServicePhase::kDown; });
+    co_await wait_for([this] { return is_over(model_->service().state().phase); });
     proxy_->service().post(ServiceEventKind::kWantDown);
     if (hurried_) proxy_->service().post(ServiceEventKind::kHurry);
-    co_await wait_for([this] { return proxy_->service().state().phase == ServicePhase::kDown; });
+    co_await wait_for([this] { return is_over(proxy_->service().state().phase); });
     if (reporter_) {
       reporter_->poke();
       reporter_->stop();
       co_await wait_for([this] { return reporter_ended_; }, kLastReportLimit);
     }
-    spdlog::info("Stopped");
+    spdlog::info("Stopped, exit code {}", static_cast<int>(exit_code_));
     io_.stop();
   }
 
@@ -284,6 +298,8 @@ class WorkerApp {
   asio::steady_timer changed_{io_};  // cancelled when something that shut_down waits for may have happened
 
   WorkerState published_;
+  ExitCode exit_code_ = kExitClean;
+  std::string last_words_;  // why the worker ends, where nobody asked for it
   bool announced_ = false, stopping_ = false, hurried_ = false, drained_ = false, reporter_ended_ = false;
 };
 

@@ -15,6 +15,9 @@ enum ExitCode {
   kExitUnexpected = 1,    // a bug: something threw
   kExitConfig = 64,       // EX_USAGE: nothing was started
   kExitCannotStart = 69,  // EX_UNAVAILABLE: a port, the run directory or the ledger can't be had
+  kExitModelGaveUp = 70,  // the model failed too often
+  kExitUnkillable = 72,   // a process withstands SIGKILL: the machine needs a restart
+  kExitProxyGaveUp = 73,  // the proxy failed too often
 };
 
 // `program_dir`: where cppworker-proxy lies. `home`: where launchers/ lies. Blocks until the worker has

@@ -31,11 +31,38 @@ LogPatterns patterns_of(const LogDefinition& log) {
   return patterns;
 }
 
+std::vector<StopStep> stop_steps_of(const BackendDefinition& backend) {
+  std::vector<StopStep> steps;
+  for (const StopStepDefinition& step : backend.stop_steps) {
+    StopStep::To to = StopStep::To::kLeader;
+    if (step.to == StopStepDefinition::To::kGroup) to = StopStep::To::kGroup;
+    if (step.to == StopStepDefinition::To::kTree) to = StopStep::To::kTree;
+    steps.push_back({.signal = step.signal, .wait = step.wait, .to = to});
+  }
+  return steps;
+}
+
+GiveUpRules give_up_rules_of(const std::vector<GiveUpDefinition>& definitions) {
+  GiveUpRules rules;
+  for (const GiveUpDefinition& definition : definitions) {
+    GiveUpRule rule{.causes = {}, .failures = definition.failures, .window = definition.window};
+    for (const FailureCause cause : kFailureCauses)
+      if (std::find(definition.causes.begin(), definition.causes.end(), key_of(cause)) !=
+          definition.causes.end())
+        rule.causes.push_back(cause);
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
 ServicePolicy policy_of(const ModelServiceSetup& setup) {
   ServicePolicy policy;
   policy.measures = setup.benchmark && setup.backend.benchmark.has_value();
   policy.start_deadline = setup.backend.startup_deadline;
-  policy.stop_timeout = setup.backend.stop_timeout;
+  policy.stop = stop_steps_of(setup.backend);
+  policy.backoff_first = setup.backend.restart.first_wait;
+  policy.backoff_most = setup.backend.restart.longest_wait;
+  if (setup.backend.restart.give_up) policy.give_up = give_up_rules_of(*setup.backend.restart.give_up);
   return policy;
 }
 
@@ -46,7 +73,6 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   auto matcher = LogMatcher::compile(patterns_of(setup.backend.log));
   if (!matcher) return matcher.error();
   ServicePolicy policy = policy_of(setup);
-  int stop_signal = setup.backend.stop_signal;
   std::unique_ptr<ModelService> made(new ModelService(io, std::move(setup), std::move(*matcher)));
   ModelService* self = made.get();
   ServiceHooks hooks;
@@ -64,8 +90,11 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   };
   hooks.on_gone = [self](std::uint64_t) { self->on_gone(); };
   hooks.on_change = [self] { self->setup_.on_change(); };
+  hooks.on_give_up = [self] {
+    if (self->setup_.on_give_up) self->setup_.on_give_up();
+  };
   hooks.starts_processes = true;
-  made->service_ = std::make_unique<Service>(io, processes, "model", policy, stop_signal, std::move(hooks));
+  made->service_ = std::make_unique<Service>(io, processes, "model", std::move(policy), std::move(hooks));
   return made;
 }
 

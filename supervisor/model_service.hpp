@@ -28,6 +28,7 @@ struct ModelServiceSetup {
   std::string program_dir;  // where the worker's own programs lie
   bool benchmark = true;
   std::function<void()> on_change;  // phase or figures
+  std::function<void()> on_give_up;
 };
 
 // What the model has told about itself; kept over restarts until the next figure replaces it.

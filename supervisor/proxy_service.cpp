@@ -19,11 +19,14 @@ ServicePolicy proxy_policy() {
   // Reading a definition and mapping a file takes milliseconds.
   policy.start_deadline = std::chrono::seconds(10);
   // It is stopped after its requests have drained: nothing is left to wait for.
-  policy.stop_timeout = std::chrono::seconds(5);
+  policy.stop = {{.signal = SIGTERM, .wait = std::chrono::seconds(5)}};
   policy.kill_timeout = std::chrono::seconds(5);
   // Clients wait in the backlog: every moment counts, and a start costs little.
   policy.backoff_first = std::chrono::milliseconds(50);
   policy.backoff_most = std::chrono::seconds(10);
+  // Four minutes of nothing but crashes. The model, which may have taken an hour to load, goes with it: so
+  // not before it is clear that nobody is being served any more.
+  policy.give_up = {{.causes = {}, .failures = 30, .window = std::chrono::minutes(10)}};
   return policy;
 }
 
@@ -35,7 +38,7 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
       ledger_(ledger),
       setup_(std::move(setup)),
       next_count_(io),
-      service_(io, processes, "proxy", proxy_policy(), SIGTERM,
+      service_(io, processes, "proxy", proxy_policy(),
                {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
                 .on_output = {},
                 .on_launched =
@@ -47,7 +50,8 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
                 .on_not_ready = {},
                 .start_measuring = {},
                 .on_gone = [this](std::uint64_t) { on_gone(); },
-                .on_change = setup_.on_change}) {}
+                .on_change = setup_.on_change,
+                .on_give_up = setup_.on_give_up}) {}
 
 Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {

@@ -21,7 +21,7 @@ struct ProxyServiceSetup {
   std::string settings_file;  // path of what it reads (common/proxy_settings.hpp)
   int listener = -1;          // the public port's socket
   std::function<void(ProxyNotice)> on_notice;
-  std::function<void()> on_change;
+  std::function<void()> on_change, on_give_up;
 };
 
 class ProxyService {

@@ -23,12 +23,11 @@ constexpr std::chrono::seconds kSweepLimit{5};
 }  // namespace
 
 Service::Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
-                 int stop_signal, ServiceHooks hooks)
+                 ServiceHooks hooks)
     : io_(io),
       processes_(processes),
       name_(std::move(name)),
-      policy_(policy),
-      stop_signal_(stop_signal),
+      policy_(std::move(policy)),
       hooks_(std::move(hooks)),
       deadline_(io),
       next_look_(io) {}
@@ -63,9 +62,8 @@ void Service::perform(const ServiceAction& action) {
   switch (action.kind) {
     case ServiceActionKind::kSpawn:
       return spawn();
-    case ServiceActionKind::kSendStop:
-      if (child_) child_->signal_leader(stop_signal_);
-      return;
+    case ServiceActionKind::kStopStep:
+      return take_stop_step(action);
     case ServiceActionKind::kSendKill:
       if (child_) {
         child_->signal_group(SIGKILL);
@@ -97,13 +95,57 @@ void Service::perform(const ServiceAction& action) {
       if (hooks_.on_gone) hooks_.on_gone(state_.launches);
       return;
     case ServiceActionKind::kReportSurvivors:
-      // A leader that is stuck in the kernel is reported before there was any sweep.
-      if (auto leader = look_at_process(leader_); leader && !exited_) survivors_ = {*leader};
-      for (const ProcessInfo& survivor : survivors_)
-        spdlog::error("{}: cannot end process {}: it withstands SIGKILL; no new launch before it is gone",
-                      name_, printable(survivor.text()));
+      return report_survivors();
+    case ServiceActionKind::kGiveUp:
+      return give_up();
+  }
+}
+
+void Service::take_stop_step(const ServiceAction& action) {
+  if (!child_) return;
+  const StopStep& step = policy_.stop[action.step];
+  if (action.step > 0)
+    spdlog::warn("{}: it has not ended within {} s; signal {} follows", name_,
+                 std::chrono::duration<double>(policy_.stop[action.step - 1].wait).count(), step.signal);
+  switch (step.to) {
+    case StopStep::To::kLeader:
+      child_->signal_leader(step.signal);
+      return;
+    case StopStep::To::kGroup:
+      child_->signal_group(step.signal);
+      return;
+    case StopStep::To::kTree:
+      try {
+        for (const ProcessInfo& member : find_tree(tree(), known_)) signal_process(member, step.signal);
+      } catch (const std::system_error& error) {
+        spdlog::warn("{}: cannot look at its processes: {}", name_, error.what());
+        child_->signal_group(step.signal);
+      }
+      return;
+    case StopStep::To::kHook:
       return;
   }
+}
+
+void Service::report_survivors() {
+  // A leader that is stuck in the kernel is reported before there was any sweep.
+  if (auto leader = look_at_process(leader_); leader && !exited_) survivors_ = {*leader};
+  for (const ProcessInfo& survivor : survivors_)
+    spdlog::error("{}: cannot end process {}: it withstands SIGKILL; no new launch before it is gone", name_,
+                  survivor.text());
+}
+
+void Service::give_up() {
+  if (state_.phase == ServicePhase::kStuck) {
+    std::string named;
+    for (const ProcessInfo& survivor : survivors_) named += (named.empty() ? "" : ", ") + survivor.text();
+    last_error_ = "the " + name_ + " can't be ended: process " + named + " withstands SIGKILL";
+  } else if (const GiveUpRule* rule =
+                 broken_rule(state_.recent_failures, std::chrono::steady_clock::now(), policy_.give_up)) {
+    last_error_ += "; given up after " + text_of(*rule);
+  }
+  spdlog::critical("{}", last_error_);
+  if (hooks_.on_give_up) hooks_.on_give_up();
 }
 
 void Service::spawn() {

@@ -29,6 +29,7 @@ struct ServiceHooks {
   std::function<void()> start_measuring;              // answer with post(kMeasured / kMeasureFailed)
   std::function<void(std::uint64_t launch)> on_gone;  // that launch's process is dead: settle its books
   std::function<void()> on_change;                    // the phase changed
+  std::function<void()> on_give_up;                   // gave_up or stuck; last_error() says why
   // It starts processes of its own, which may flee: they are looked for while it runs.
   bool starts_processes = false;
 };
@@ -36,7 +37,7 @@ struct ServiceHooks {
 class Service {
  public:
   Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
-          int stop_signal, ServiceHooks hooks);
+          ServiceHooks hooks);
 
   // Takes an event; its consequences follow from the loop, never from within this call.
   void post(ServiceEventKind kind);
@@ -56,17 +57,19 @@ class Service {
   void process(ServiceEvent event);
   void perform(const ServiceAction& action);
   void spawn();
+  void take_stop_step(const ServiceAction& action);
   void arm(const ServiceAction& action);
   Awaitable<> sweep();
   ProcessTree tree() const;
   void look_again();
   void note_failure();
+  void report_survivors();
+  void give_up();
 
   asio::io_context& io_;
   ProcessRunner& processes_;
   const std::string name_;
   const ServicePolicy policy_;
-  const int stop_signal_;
   ServiceHooks hooks_;
 
   ServiceState state_;

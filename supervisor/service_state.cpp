@@ -20,10 +20,10 @@ class Stepper {
 
   ServiceState& state() { return made_.state; }
   ServiceStep take() { return std::move(made_); }
-  void add(Act kind) { made_.actions.push_back({kind, {}, 0}); }
+  void add(Act kind) { made_.actions.push_back({kind, {}, 0, 0}); }
 
   void arm(std::chrono::milliseconds after) {
-    made_.actions.push_back({Act::kArmDeadline, after, ++state().generation});
+    made_.actions.push_back({Act::kArmDeadline, after, ++state().generation, 0});
   }
 
   void disarm() {
@@ -61,20 +61,28 @@ class Stepper {
     leave_ready();
     state().phase = Phase::kStopping;
     state().cause = cause;
-    arm(policy_.stop_timeout);
-    add(Act::kSendStop);
+    take_stop_step(0);
+  }
+
+  void take_stop_step(std::size_t number) {
+    if (number >= policy_.stop.size()) return enter_killing();
+    state().stop_step = number;
+    arm(policy_.stop[number].wait);
+    made_.actions.push_back({Act::kStopStep, {}, state().generation, number});
   }
 
   void enter_killing() {
     state().phase = Phase::kKilling;
+    state().killed_at = now_;
     arm(policy_.kill_timeout);
     add(Act::kSendKill);
   }
 
   // SIGKILL can't be refused, only delayed: by a driver call that doesn't return. Nothing may be launched
-  // while the process holds the GPU, so it is reported, and tried again for as long as it takes.
+  // while the process holds the GPU, so it is reported, and tried again until nobody believes in it any more.
   void stay_in_killing() {
     add(Act::kReportSurvivors);
+    if (is_stuck()) return enter_over(Phase::kStuck);
     arm(policy_.kill_timeout);
     add(Act::kSendKill);
   }
@@ -83,6 +91,7 @@ class Stepper {
     leave_ready();
     if (!state().asked_to_stop && state().cause == FailureCause::kNone) state().cause = FailureCause::kExited;
     state().phase = Phase::kSweeping;
+    state().killed_at = now_;
     disarm();
     add(Act::kSettleBooks);
     add(Act::kSweepTree);
@@ -90,6 +99,7 @@ class Stepper {
 
   void stay_in_sweeping() {
     add(Act::kReportSurvivors);
+    if (is_stuck()) return enter_over(Phase::kStuck);
     arm(policy_.sweep_retry);
   }
 
@@ -100,6 +110,8 @@ class Stepper {
     if (!state().wanted_up) {
       state().phase = Phase::kDown;
       disarm();
+    } else if (failed && broken_rule(state().recent_failures, now_, policy_.give_up) != nullptr) {
+      enter_over(Phase::kGaveUp);
     } else if (failed) {
       state().phase = Phase::kBackoff;
       arm(backoff_delay(state().was_ready ? state().failures_after_ready : state().failures_before_ready,
@@ -121,10 +133,20 @@ class Stepper {
     if (now_ - state().ready_at < policy_.reset_after) return;
     state().failures_before_ready = 0;
     state().failures_after_ready = 0;
+    state().recent_failures.clear();
+  }
+
+  bool is_stuck() { return now_ - state().killed_at >= policy_.stuck_after; }
+
+  void enter_over(Phase phase) {
+    state().phase = phase;
+    disarm();
+    add(Act::kGiveUp);
   }
 
   void count_failure() {
     ++(state().was_ready ? state().failures_after_ready : state().failures_before_ready);
+    remember(state().recent_failures, {state().cause, now_}, policy_.give_up);
   }
 
   const TimePoint now_;
@@ -148,7 +170,7 @@ void on_deadline(Stepper& next) {
     case Phase::kMeasuring:
       return next.enter_stopping(FailureCause::kMeasureFailed);
     case Phase::kStopping:
-      return next.enter_killing();
+      return next.take_stop_step(next.state().stop_step + 1);
     case Phase::kKilling:
       return next.stay_in_killing();
     case Phase::kSweeping:
@@ -157,6 +179,8 @@ void on_deadline(Stepper& next) {
       return next.enter_starting();
     case Phase::kDown:
     case Phase::kReady:
+    case Phase::kGaveUp:
+    case Phase::kStuck:
       return;
   }
 }
@@ -223,8 +247,16 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
     case Kind::kDeadline:
       if (event.generation == state.generation) on_deadline(next);
       break;
+    case Kind::kStopStepOver:
+      if (phase == Phase::kStopping && event.generation == state.generation) on_deadline(next);
+      break;
   }
   return next.take();
+}
+
+GiveUpRules default_give_up_rules() {
+  return {{.causes = {}, .failures = 10, .window = std::chrono::hours(12)},
+          {.causes = {FailureCause::kStartDeadline}, .failures = 3, .window = std::chrono::hours(24)}};
 }
 
 std::chrono::milliseconds backoff_delay(int failures, double jitter, const ServicePolicy& policy) {
@@ -255,6 +287,10 @@ std::string_view name_of(ServicePhase phase) {
       return "sweeping";
     case Phase::kBackoff:
       return "backoff";
+    case Phase::kGaveUp:
+      return "gave_up";
+    case Phase::kStuck:
+      return "stuck";
   }
   return "?";
 }
@@ -289,6 +325,8 @@ std::string_view name_of(ServiceEventKind kind) {
       return "tree_survives";
     case Kind::kDeadline:
       return "deadline";
+    case Kind::kStopStepOver:
+      return "stop_step_over";
   }
   return "?";
 }
@@ -297,7 +335,7 @@ std::string_view name_of(ServiceActionKind kind) {
   switch (kind) {
     case Act::kSpawn:
       return "spawn";
-    case Act::kSendStop:
+    case Act::kStopStep:
       return "stop";
     case Act::kSendKill:
       return "kill";
@@ -317,6 +355,8 @@ std::string_view name_of(ServiceActionKind kind) {
       return "settle";
     case Act::kReportSurvivors:
       return "report";
+    case Act::kGiveUp:
+      return "give_up";
   }
   return "?";
 }
@@ -337,6 +377,26 @@ std::string_view name_of(FailureCause cause) {
       return "its log says that it can't go on";
     case FailureCause::kExited:
       return "the process ended";
+  }
+  return "?";
+}
+
+std::string_view key_of(FailureCause cause) {
+  switch (cause) {
+    case FailureCause::kNone:
+      return "none";
+    case FailureCause::kSpawnFailed:
+      return "spawn";
+    case FailureCause::kStartDeadline:
+      return "start_deadline";
+    case FailureCause::kMeasureFailed:
+      return "benchmark";
+    case FailureCause::kUnhealthy:
+      return "health";
+    case FailureCause::kFatalLog:
+      return "fatal_log";
+    case FailureCause::kExited:
+      return "exit";
   }
   return "?";
 }

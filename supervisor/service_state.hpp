@@ -5,62 +5,78 @@
 // generation of the kArmDeadline that asked for it. No clock, process or loop in here. `now` never runs
 // backwards.
 //
-//                 down       starting    measuring   ready       stopping    killing     sweeping    backoff
-//  want_up        starting   .           .           .           .           .           .           .
-//  want_down      .          stopping    stopping    stopping    .           .           .           down
-//  hurry          .          .           .           .           killing     .           .           .
-//  spawned        .          .           .           .           .           .           .           .
-//  spawn_failed   .          retry (2)   .           .           retry (2)   retry (2)   .           .
-//  seen_ready     .          ready (1)   .           .           .           .           .           .
-//  measured       .          .           ready       .           .           .           .           .
-//  measure_failed .          .           stopping    .           .           .           .           .
-//  unhealthy      .          .           .           stopping    .           .           .           .
-//  fatal_log      .          stopping    stopping    stopping    .           .           .           .
-//  exited         .          sweeping    sweeping    sweeping    sweeping    sweeping    .           .
-//  tree_empty     .          .           .           .           .           .           retry (2)   .
-//  tree_survives  .          .           .           .           .           .           sweeping(3) .
-//  deadline       .          stopping    stopping    .           killing     killing (3) sweeping    starting
+//                 down       starting    measuring   ready       stopping     killing      sweeping backoff
+//  want_up        starting   .           .           .           .            .            .            .
+//  want_down      .          stopping    stopping    stopping    .            .            .            down
+//  hurry          .          .           .           .           killing      .            .            .
+//  spawned        .          .           .           .           .            .            .            .
+//  spawn_failed   .          retry (2)   .           .           retry (2)    retry (2)    .            .
+//  seen_ready     .          ready (1)   .           .           .            .            .            .
+//  measured       .          .           ready       .           .            .            .            .
+//  measure_failed .          .           stopping    .           .            .            .            .
+//  unhealthy      .          .           .           stopping    .            .            .            .
+//  fatal_log      .          stopping    stopping    stopping    .            .            .            .
+//  exited         .          sweeping    sweeping    sweeping    sweeping     sweeping     .            .
+//  tree_empty     .          .           .           .           .            .            retry (2)    .
+//  tree_survives  .          .           .           .           .            .            sweeping (3) .
+//  deadline       .          stopping    stopping    .           stopping (4) killing (3)  sweeping starting
+//  stop_step_over .          .           .           .           stopping (4) .            .            .
 //
 //  .    no transition; want_up and want_down are remembered all the same
 //  (1)  measuring where the policy asks for a benchmark
-//  (2)  retry: wanted down -> down; wanted up after a failure -> backoff; wanted up after a stop that was
-//  asked
-//       for -> starting at once
-//  (3)  same state again: the survivors are reported, and another attempt follows
+//  (2)  retry: wanted down -> down; wanted up after a failure -> backoff, or gave_up where a rule of the
+//  policy
+//       says that it is enough; wanted up after a stop that was asked for -> starting at once
+//  (3)  same state again: the survivors are reported, and another attempt follows; stuck when that has gone
+//  on
+//       for too long
+//  (4)  the next step of the stop; killing after the last
+//
+//  gave_up and stuck are left by nothing: the worker reports why, and exits with a code of its own.
 //
 // What the table makes true: a launch never happens on top of what an earlier one left (starting is entered
 // only from down, backoff and a swept tree); a wanted-up service never rests in a state without a process or
-// a deadline; health restarts nothing that wasn't ready before; running, ready and wanted are three things.
+// a deadline, unless it has said that it gives up; health restarts nothing that wasn't ready before; running,
+// ready and wanted are three things.
 #pragma once
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
-namespace cppworker {
+#include "supervisor/give_up.hpp"
 
-using TimePoint = std::chrono::steady_clock::time_point;
+namespace cppworker {
 
 enum class ServicePhase {
   kDown,       // no process, none wanted
   kStarting,   // the process runs, and isn't ready
   kMeasuring,  // answers, and the benchmark runs
   kReady,      // takes requests
-  kStopping,   // the stop signal was sent
+  kStopping,   // the steps of the stop are taken, one after the other
   kKilling,    // SIGKILL was sent
   kSweeping,   // the leader is gone; what it left is being ended
   kBackoff,    // waits for the next launch
+  kGaveUp,     // failed too often; nothing of it is left
+  kStuck,      // something of it withstands SIGKILL
 };
 inline constexpr std::array kServicePhases = {
     ServicePhase::kDown,     ServicePhase::kStarting, ServicePhase::kMeasuring, ServicePhase::kReady,
-    ServicePhase::kStopping, ServicePhase::kKilling,  ServicePhase::kSweeping,  ServicePhase::kBackoff};
+    ServicePhase::kStopping, ServicePhase::kKilling,  ServicePhase::kSweeping,  ServicePhase::kBackoff,
+    ServicePhase::kGaveUp,   ServicePhase::kStuck};
+
+// Nothing will happen to it any more unless somebody wants it.
+inline bool is_over(ServicePhase phase) {
+  return phase == ServicePhase::kDown || phase == ServicePhase::kGaveUp || phase == ServicePhase::kStuck;
+}
 
 enum class ServiceEventKind {
   kWantUp,         // somebody wants it to run; also asks for a restart when given after kWantDown
   kWantDown,       // somebody wants it gone
-  kHurry,          // no more patience with the stop signal: comes after kWantDown
+  kHurry,          // no more patience with the stop's steps: comes after kWantDown
   kSpawned,        // kSpawn worked
   kSpawnFailed,    // kSpawn didn't: there is no process
   kSeenReady,      // log and health say ready (readiness.hpp)
@@ -72,23 +88,25 @@ enum class ServiceEventKind {
   kTreeEmpty,      // the sweep found nothing (any more)
   kTreeSurvives,   // the sweep gave up on something
   kDeadline,       // the armed time has passed
+  kStopStepOver,   // the step that kStopStep began has nothing more to wait for
 };
 inline constexpr std::array kServiceEventKinds = {
     ServiceEventKind::kWantUp,       ServiceEventKind::kWantDown,      ServiceEventKind::kHurry,
     ServiceEventKind::kSpawned,      ServiceEventKind::kSpawnFailed,   ServiceEventKind::kSeenReady,
     ServiceEventKind::kMeasured,     ServiceEventKind::kMeasureFailed, ServiceEventKind::kUnhealthy,
     ServiceEventKind::kFatalLog,     ServiceEventKind::kExited,        ServiceEventKind::kTreeEmpty,
-    ServiceEventKind::kTreeSurvives, ServiceEventKind::kDeadline};
+    ServiceEventKind::kTreeSurvives, ServiceEventKind::kDeadline,      ServiceEventKind::kStopStepOver};
 
 struct ServiceEvent {
   ServiceEventKind kind;
-  std::uint64_t generation = 0;  // kDeadline: which arming it belongs to; a stale one is dropped
-  double jitter = 0;             // a random number from -1 to 1, used when the step enters kBackoff
+  // kDeadline, kStopStepOver: which arming it belongs to; a stale one is dropped
+  std::uint64_t generation = 0;
+  double jitter = 0;  // a random number from -1 to 1, used when the step enters kBackoff
 };
 
 enum class ServiceActionKind {
   kSpawn,             // launch; answer with kSpawned or kSpawnFailed
-  kSendStop,          // the backend's stop signal
+  kStopStep,          // take ServicePolicy::stop[step]
   kSendKill,          // SIGKILL to leader and group
   kSweepTree,         // end every process of the tree; answer with kTreeEmpty or kTreeSurvives
   kAnnounceReady,     // let requests in
@@ -98,12 +116,14 @@ enum class ServiceActionKind {
   kDisarmDeadline,    // nothing is waited for
   kSettleBooks,       // what was in flight in the dead process will get no answer
   kReportSurvivors,   // name the processes that withstand SIGKILL
+  kGiveUp,            // say why: the last action there ever is
 };
 
 struct ServiceAction {
   ServiceActionKind kind;
   std::chrono::milliseconds after{0};
-  std::uint64_t generation = 0;
+  std::uint64_t generation = 0;  // kArmDeadline, kStopStep
+  std::size_t step = 0;          // kStopStep
 };
 
 // Why the current or last run ended, where nobody had asked for it.
@@ -116,6 +136,26 @@ enum class FailureCause {
   kFatalLog,
   kExited
 };
+inline constexpr std::array kFailureCauses = {FailureCause::kSpawnFailed,   FailureCause::kStartDeadline,
+                                              FailureCause::kMeasureFailed, FailureCause::kUnhealthy,
+                                              FailureCause::kFatalLog,      FailureCause::kExited};
+
+// One step of a stop: something is said, and so long the process has to end. After the last one comes
+// SIGKILL.
+struct StopStep {
+  enum class To {
+    kLeader,  // which knows how to stop its own processes
+    kGroup,
+    kTree,  // every process of the launch, wherever it fled: where each has a stack to dump
+    kHook,  // no signal: the backend's pre_stop command
+  };
+  int signal = SIGTERM;
+  // Text servers finish what they generate first.
+  std::chrono::milliseconds wait{std::chrono::seconds(90)};
+  To to = To::kLeader;
+};
+
+GiveUpRules default_give_up_rules();
 
 struct ServicePolicy {
   bool measures = false;  // a benchmark comes before the first request
@@ -123,12 +163,14 @@ struct ServicePolicy {
   std::chrono::milliseconds start_deadline{std::chrono::hours(1)};
   // Three runs of ten slow requests fit; beyond that the server hangs.
   std::chrono::milliseconds measure_deadline{std::chrono::minutes(15)};
-  // Text servers finish what they generate first.
-  std::chrono::milliseconds stop_timeout{std::chrono::seconds(90)};
+  std::vector<StopStep> stop{StopStep{}};  // empty: SIGKILL at once
   // After SIGKILL a process lives only as long as the kernel is stuck in a driver on its behalf.
   std::chrono::milliseconds kill_timeout{std::chrono::seconds(10)};
   // Between two sweeps of a tree that withstood one.
   std::chrono::milliseconds sweep_retry{std::chrono::seconds(5)};
+  // From the first SIGKILL on. A driver's own reset takes a minute at the most; what hangs for longer needs
+  // another machine.
+  std::chrono::milliseconds stuck_after{std::chrono::minutes(2)};
   // Waits between launches: first, doubled with each failure in a row, at most.
   std::chrono::milliseconds backoff_first{std::chrono::seconds(1)};
   std::chrono::milliseconds backoff_most{std::chrono::seconds(60)};
@@ -137,6 +179,10 @@ struct ServicePolicy {
   // So long it must have been ready for earlier failures to be forgotten. Being merely alive forgets nothing:
   // a server that loads for ten minutes and then dies would start over at one second for ever.
   std::chrono::milliseconds reset_after{std::chrono::minutes(5)};
+  // The first: four minutes of failing at once, which a network that is slow to come up survives, or as many
+  // loads of an hour as anyone will pay for. The second: each of these has cost the whole startup deadline.
+  // Failures before a run that was ready for reset_after don't count.
+  GiveUpRules give_up = default_give_up_rules();
 };
 
 struct ServiceState {
@@ -147,9 +193,12 @@ struct ServiceState {
   FailureCause cause = FailureCause::kNone;
   int failures_before_ready = 0;  // in a row; their own curve, as each costs a load
   int failures_after_ready = 0;
-  std::uint64_t launches = 0;           // kSpawn actions so far
-  std::uint64_t generation = 0;         // of the last arming
-  TimePoint launched_at{}, ready_at{};  // of this run
+  std::vector<Failure> recent_failures;  // what the rules for giving up look at
+  std::uint64_t launches = 0;            // kSpawn actions so far
+  std::uint64_t generation = 0;          // of the last arming
+  TimePoint launched_at{}, ready_at{};   // of this run
+  std::size_t stop_step = 0;             // which one is being waited for
+  TimePoint killed_at{};                 // the first SIGKILL to what is being ended
 };
 
 struct ServiceStep {
@@ -167,5 +216,7 @@ std::string_view name_of(ServicePhase phase);
 std::string_view name_of(ServiceEventKind kind);
 std::string_view name_of(ServiceActionKind kind);
 std::string_view name_of(FailureCause cause);  // as it stands in a message: "the process ended"
+// As it stands in backend.json and in a hook's environment: "exit".
+std::string_view key_of(FailureCause cause);
 
 }  // namespace cppworker

@@ -4,6 +4,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   benchmark_key.cpp
   environment.cpp
   exit_status.cpp
+  give_up.cpp
   health_probe.cpp
   limit_mark.cpp
   line_splitter.cpp

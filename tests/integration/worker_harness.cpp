@@ -68,8 +68,25 @@ TemporaryFolder::~TemporaryFolder() {
   fs::remove_all(path_, ignored);
 }
 
+BackendFolder::BackendFolder(const std::string& script, const nlohmann::json& definition) {
+  fs::create_directories(*this / "");
+  std::ofstream(*this / "launch.sh") << script;
+  fs::permissions(*this / "launch.sh", fs::perms::owner_all);
+  write(definition);
+}
+
+void BackendFolder::write(const nlohmann::json& definition) {
+  nlohmann::json whole = {{"name", name()},
+                          {"server", {{"url", "http://127.0.0.1:5001"}}},
+                          {"launch", {{"script", "launch.sh"}}},
+                          {"log", {{"ready", {"^ready$"}}}},
+                          {"endpoints", {{{"method", "POST"}, {"path", "/generate"}, {"workload", 1}}}}};
+  whole.update(definition);
+  std::ofstream(*this / "backend.json") << whole.dump();
+}
+
 Worker::Worker(Autoscaler& autoscaler, const std::string& backend,
-               std::map<std::string, std::string> variables) {
+               std::map<std::string, std::string> variables, const nlohmann::json& own_settings) {
   server_port_ = free_port();
   std::string config = folder() + "/cppworker.json";
   nlohmann::json settings = {{"listen_address", "127.0.0.1"},
@@ -78,10 +95,12 @@ Worker::Worker(Autoscaler& autoscaler, const std::string& backend,
                              {"public_url", kWorkerUrl},
                              {"server_url", "http://127.0.0.1:" + std::to_string(server_port_)},
                              {"drain_timeout_s", 5}};
+  settings.update(own_settings);
   std::ofstream(config) << settings.dump();
   ::mkfifo((folder() + "/gate").c_str(), 0600);
 
-  std::map<std::string, std::string> environment = stand_in_places(folder());
+  std::map<std::string, std::string>& environment = environment_;
+  environment = stand_in_places(folder());
   environment["BACKEND"] = backend;
   environment["CONTAINER_ID"] = "4711";
   environment["MASTER_TOKEN"] = "master-token-of-the-test";
@@ -89,9 +108,14 @@ Worker::Worker(Autoscaler& autoscaler, const std::string& backend,
   environment["STAND_IN_LOAD_MS"] = "10";
   for (auto& [name, value] : variables) environment[name] = value == "GATE" ? folder() + "/gate" : value;
 
-  process_ = std::make_unique<TestProcess>(std::vector<std::string>{kBin + "/cppworker", "run", "--config",
-                                                                    config, "--run-dir", folder() + "/run"},
-                                           environment);
+  start_again();
+}
+
+void Worker::start_again() {
+  process_ = std::make_unique<TestProcess>(
+      std::vector<std::string>{kBin + "/cppworker", "run", "--config", folder() + "/cppworker.json",
+                               "--run-dir", folder() + "/run"},
+      environment_);
   auto line = process_->wait_for_line("Serving on ");
   if (!line) throw std::runtime_error("the worker didn't start: " + process_->output());
   auto addresses = nlohmann::json::parse(read_file(folder() + "/run/addresses.json", 4096).value());

@@ -64,12 +64,31 @@ class TemporaryFolder {
   std::string path_;
 };
 
+// A folder for backends of a test's own, whose launch.sh is the given script.
+class BackendFolder {
+ public:
+  // `definition` is added to the least that a backend.json needs.
+  BackendFolder(const std::string& script, const nlohmann::json& definition = nlohmann::json::object());
+  // For Worker's settings and its backend's name.
+  nlohmann::json settings() const { return {{"backend_dirs", {folder_.path()}}}; }
+  std::string name() const { return "own"; }
+  void write(const nlohmann::json& definition);
+  std::string operator/(const std::string& file) const { return folder_.path() + "/own/" + file; }
+
+ private:
+  TemporaryFolder folder_;
+};
+
 class Worker {
  public:
-  // `variables` are added to the worker's environment.
+  // `variables` are added to the worker's environment, `settings` to its cppworker.json.
   Worker(Autoscaler& autoscaler, const std::string& backend,
-         std::map<std::string, std::string> variables = {});
+         std::map<std::string, std::string> variables = {},
+         const nlohmann::json& settings = nlohmann::json::object());
   ~Worker();
+
+  // Starts the supervisor once more, on the same run directory. Its ports are new ones.
+  void start_again();
 
   std::uint16_t port() const { return port_; }
   std::uint16_t admin_port() const { return admin_port_; }
@@ -101,6 +120,7 @@ class Worker {
 
  private:
   TemporaryFolder folder_;
+  std::map<std::string, std::string> environment_;
   std::unique_ptr<TestProcess> process_;
   std::uint16_t port_ = 0, admin_port_ = 0, server_port_ = 0;
 };

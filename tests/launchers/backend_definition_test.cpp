@@ -37,8 +37,11 @@ TEST(BackendDefinition, TheSmallestOneHasDefaults) {
   EXPECT_EQ(loaded->server.port, 5001);
   EXPECT_EQ(loaded->max_concurrency, 0);
   EXPECT_TRUE(loaded->launch_script.ends_with("/small/launch.sh"));
-  EXPECT_EQ(loaded->stop_signal, SIGTERM);
-  EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(90));
+  ASSERT_EQ(loaded->stop_steps.size(), 1u);
+  EXPECT_EQ(loaded->stop_steps[0].signal, SIGTERM);
+  EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(90));
+  EXPECT_FALSE(loaded->restart.give_up);
+  EXPECT_FALSE(loaded->hooks.pre_start);
   EXPECT_EQ(loaded->startup_deadline, std::chrono::hours(1));
   EXPECT_FALSE(loaded->health);
   EXPECT_FALSE(loaded->benchmark);
@@ -67,9 +70,10 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->description, "a test");
   EXPECT_EQ(loaded->server.authority(), "localhost:7860");
   EXPECT_EQ(loaded->max_concurrency, 1);
-  EXPECT_EQ(loaded->stop_signal, SIGINT);
-  EXPECT_EQ(loaded->stop_timeout, std::chrono::seconds(7));
   EXPECT_EQ(loaded->launch_variables, (std::vector<std::string>{"MODEL_ID", "TOY_*"}));
+  ASSERT_EQ(loaded->stop_steps.size(), 1u);
+  EXPECT_EQ(loaded->stop_steps[0].signal, SIGINT);
+  EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(7));
   EXPECT_EQ(loaded->log.ready, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(loaded->log.fatal, (std::vector<std::string>{"c"}));
   EXPECT_EQ(loaded->log.info, (std::vector<std::string>{"d"}));
@@ -96,6 +100,57 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->benchmark->runs, 2);
   EXPECT_EQ(loaded->benchmark->concurrency, 5);
   EXPECT_EQ(loaded->benchmark->payload["text"], "${words:4}");
+}
+
+TEST(BackendDefinition, StopsInSteps) {
+  BackendFolders folders;
+  const json steps = {{{"signal", "SIGINT"}, {"wait_s", 10}},
+                      {{"signal", "SIGABRT"}, {"wait_s", 0}, {"to", "tree"}}};
+  auto loaded = load_backend(folders.add("small", with("/launch/stop", steps).dump()));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  ASSERT_EQ(loaded->stop_steps.size(), 2u);
+  EXPECT_EQ(loaded->stop_steps[0].signal, SIGINT);
+  EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(10));
+  EXPECT_EQ(loaded->stop_steps[0].to, StopStepDefinition::To::kLeader);
+  EXPECT_EQ(loaded->stop_steps[1].signal, SIGABRT);
+  EXPECT_EQ(loaded->stop_steps[1].to, StopStepDefinition::To::kTree);
+  json both = with("/launch/stop", steps);
+  both["launch"]["stop_signal"] = "SIGINT";
+  EXPECT_THAT(problem(both), HasSubstr("/launch/stop: must not stand beside stop_signal"));
+}
+
+TEST(BackendDefinition, SaysWhenRestartingEnds) {
+  BackendFolders folders;
+  const json restart = {{"first_wait_s", 5},
+                        {"longest_wait_s", 300},
+                        {"give_up", {{{"causes", {"exit", "spawn"}}, {"failures", 3}, {"window_s", 600}}}}};
+  auto loaded = load_backend(folders.add("small", with("/restart", restart).dump()));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->restart.first_wait, std::chrono::seconds(5));
+  EXPECT_EQ(loaded->restart.longest_wait, std::chrono::minutes(5));
+  ASSERT_TRUE(loaded->restart.give_up);
+  ASSERT_EQ(loaded->restart.give_up->size(), 1u);
+  EXPECT_EQ(loaded->restart.give_up->at(0).causes, (std::vector<std::string>{"exit", "spawn"}));
+  EXPECT_EQ(loaded->restart.give_up->at(0).failures, 3);
+  EXPECT_EQ(loaded->restart.give_up->at(0).window, std::chrono::minutes(10));
+  EXPECT_THAT(
+      problem(with("/restart", {{"give_up", {{{"causes", {"exits"}}, {"failures", 3}, {"window_s", 1}}}}})),
+      HasSubstr("/restart/give_up/0/causes/0: must be one of \"spawn\""));
+}
+
+TEST(BackendDefinition, HooksAreProgramsOfItsFolder) {
+  BackendFolders folders;
+  const json hooks = {{"pre_start", {{"command", "launch.sh"}, {"timeout_s", 5}}},
+                      {"post_exit", {{"command", "launch.sh"}}}};
+  auto loaded = load_backend(folders.add("small", with("/hooks", hooks).dump()));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  ASSERT_TRUE(loaded->hooks.pre_start);
+  EXPECT_EQ(loaded->hooks.pre_start->command, loaded->launch_script);
+  EXPECT_EQ(loaded->hooks.pre_start->timeout, std::chrono::seconds(5));
+  EXPECT_EQ(loaded->hooks.post_exit->timeout, std::chrono::seconds(60));
+  EXPECT_FALSE(loaded->hooks.pre_stop);
+  EXPECT_THAT(problem(with("/hooks/pre_stop", {{"command", "/bin/sh"}})),
+              HasSubstr("/hooks/pre_stop/command: must stay inside the backend's folder"));
 }
 
 TEST(BackendDefinition, MistakesAreNamedWithFileAndPointer) {

@@ -65,6 +65,25 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["launch"]["variables"] = {"MODEL_ID", "TGI_*"};
        }},
+      {"stop in steps",
+       [](json& d) {
+         d["launch"]["stop"] = {{{"signal", "SIGTERM"}, {"wait_s", 0}},
+                                {{"signal", "SIGABRT"}, {"wait_s", 3600}, {"to", "tree"}}};
+       }},
+      {"restart",
+       [](json& d) {
+         d["restart"] = {{"first_wait_s", 1},
+                         {"longest_wait_s", 86400},
+                         {"give_up", {{{"failures", 1}, {"window_s", 604800}, {"causes", {"exit"}}}}}};
+       }},
+      {"restart for ever", [](json& d) { d["restart"]["give_up"] = json::array(); }},
+      {"hooks",
+       [](json& d) {
+         d["hooks"] = {{"pre_start", {{"command", "launch.sh"}}},
+                       {"post_ready", {{"command", "launch.sh"}, {"timeout_s", 1}}},
+                       {"pre_stop", {{"command", "launch.sh"}}},
+                       {"post_exit", {{"command", "launch.sh"}}}};
+       }},
       {"empty lists",
        [](json& d) {
          d["log"].update({{"fatal", json::array()}, {"capture", json::array()}});
@@ -140,6 +159,36 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},
       {"no time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 0; }},
       {"fractional time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 1.5; }},
+      {"two ways to stop",
+       [](json& d) {
+         d["launch"].update({{"stop_signal", "SIGINT"}, {"stop", {{{"signal", "SIGTERM"}, {"wait_s", 1}}}}});
+       }},
+      {"step without time",
+       [](json& d) {
+         d["launch"]["stop"] = {{{"signal", "SIGTERM"}}};
+       }},
+      {"step to nobody",
+       [](json& d) {
+         d["launch"]["stop"] = {{{"signal", "SIGTERM"}, {"wait_s", 1}, {"to", "all"}}};
+       }},
+      {"unknown in restart", [](json& d) { d["restart"]["never"] = true; }},
+      {"rule without window",
+       [](json& d) {
+         d["restart"]["give_up"] = {{{"failures", 1}}};
+       }},
+      {"rule for no failure",
+       [](json& d) {
+         d["restart"]["give_up"] = {{{"failures", 0}, {"window_s", 1}}};
+       }},
+      {"strange cause",
+       [](json& d) {
+         d["restart"]["give_up"] = {{{"failures", 1}, {"window_s", 1}, {"causes", {"bad luck"}}}};
+       }},
+      {"hook without command", [](json& d) { d["hooks"]["pre_start"] = json::object(); }},
+      {"unknown hook",
+       [](json& d) {
+         d["hooks"]["pre_launch"] = {{"command", "launch.sh"}};
+       }},
       {"nothing tells ready", [](json& d) { d.erase("log"); }},
       {"no ready pattern", [](json& d) { d["log"]["ready"] = json::array(); }},
       {"pattern not in a list", [](json& d) { d["log"]["ready"] = "Connected"; }},

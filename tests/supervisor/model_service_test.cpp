@@ -218,8 +218,7 @@ TEST_F(ModelServiceTest, TellsItsOwnerOfEachChange) {
 }
 
 TEST_F(ModelServiceTest, TakesStopSignalAndTimesFromItsBackend) {
-  setup.backend.stop_signal = SIGINT;
-  setup.backend.stop_timeout = 20s;
+  setup.backend.stop_steps = {{.signal = SIGINT, .wait = 20s}};
   setup.backend.startup_deadline = 60s;
   start();
   skip(59s);
@@ -230,6 +229,25 @@ TEST_F(ModelServiceTest, TakesStopSignalAndTimesFromItsBackend) {
   EXPECT_THAT(processes.last().group_signals, IsEmpty());
   skip(2s);
   EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL));
+}
+
+TEST_F(ModelServiceTest, GivesUpByTheRulesOfItsBackend) {
+  setup.backend.restart.give_up = {{.causes = {"health"}, .failures = 1, .window = 60s},
+                                   {.causes = {"spawn", "exit"}, .failures = 2, .window = 60s}};
+  setup.backend.restart.first_wait = 7s;
+  std::string given_up;
+  setup.on_give_up = [&] { given_up = model->service().last_error(); };
+  start();
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  skip(5s);
+  EXPECT_EQ(processes.launches(), 1u);
+  skip(4s);
+  ASSERT_EQ(processes.launches(), 2u);
+  EXPECT_EQ(given_up, "");
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(Phase::kGaveUp));
+  EXPECT_THAT(given_up, EndsWith("given up after 2 failures within 1 min"));
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ class ServiceProcessTest : public ProcessTest {
     };
     hooks.on_output = [this](OutputStream, std::string_view bytes) { out += bytes; };
     hooks.starts_processes = starts_processes;
-    service.emplace(io, *processes, "model", ServicePolicy{}, SIGTERM, std::move(hooks));
+    service.emplace(io, *processes, "model", ServicePolicy{}, std::move(hooks));
     service->post(Kind::kWantUp);
   }
   // The pid that the process behind the latest "up" says it has.

@@ -30,6 +30,7 @@ ServiceState state_in(Phase phase) {
   state.launched_at = kStart - 1h;
   state.was_ready = phase == Phase::kReady;
   state.ready_at = kStart - 1min;
+  state.killed_at = kStart - 10s;
   if (phase == Phase::kSweeping || phase == Phase::kBackoff) state.cause = FailureCause::kExited;
   return state;
 }
@@ -62,6 +63,7 @@ const std::map<Pair, std::string> kTransitions = {
     {{Phase::kStopping, Kind::kSpawnFailed}, "backoff: arm"},
     {{Phase::kStopping, Kind::kExited}, "sweeping: disarm settle sweep"},
     {{Phase::kStopping, Kind::kDeadline}, "killing: arm kill"},
+    {{Phase::kStopping, Kind::kStopStepOver}, "killing: arm kill"},
 
     {{Phase::kKilling, Kind::kSpawnFailed}, "backoff: arm"},
     {{Phase::kKilling, Kind::kExited}, "sweeping: disarm settle sweep"},
@@ -104,6 +106,7 @@ TEST(ServiceState, NeverRestsInADeadStateWhileWantedUp) {
       const ServiceState before = state_in(phase);
       const ServiceStep made = step(before, {.kind = kind, .generation = before.generation}, kStart, {});
       if (!made.state.wanted_up) continue;
+      if (is_over(before.phase) && before.phase != Phase::kDown) continue;  // it has said that it gives up
       EXPECT_NE(made.state.phase, Phase::kDown) << name_of(phase) << " + " << name_of(kind);
       if (made.state.phase != before.phase && made.state.phase != Phase::kReady) {
         EXPECT_THAT(actions_of(made), testing::AnyOf(testing::HasSubstr("arm"), testing::HasSubstr("sweep")));
@@ -136,7 +139,7 @@ TEST(ServiceState, ArmsTheTimesOfThePolicy) {
   const ServicePolicy policy{.measures = true,
                              .start_deadline = 1s,
                              .measure_deadline = 2s,
-                             .stop_timeout = 3s,
+                             .stop = {{.wait = 3s}},
                              .kill_timeout = 4s,
                              .sweep_retry = 5s};
   const auto armed = [&](Phase phase, Kind kind) {
@@ -315,9 +318,131 @@ TEST(ServiceState, KeepsTheCauseOfAFailureToItsEnd) {
   }
 }
 
+TEST(ServiceState, TakesTheStepsOfAStopOneAfterTheOther) {
+  Life life({.stop = {{.signal = SIGINT, .wait = 10s},
+                      {.signal = SIGTERM, .wait = 60s, .to = StopStep::To::kGroup},
+                      {.signal = SIGABRT, .wait = 5s, .to = StopStep::To::kTree}}});
+  life.on(Kind::kWantUp).on(Kind::kSeenReady).on(Kind::kWantDown);
+  for (const auto& [number, wait] : {std::pair{0u, 10s}, {1u, 60s}, {2u, 5s}}) {
+    const auto& actions = life.last().actions;
+    EXPECT_EQ(life.state().phase, Phase::kStopping);
+    EXPECT_EQ(actions.back().kind, ServiceActionKind::kStopStep);
+    EXPECT_EQ(actions.back().step, number);
+    EXPECT_EQ(actions.at(actions.size() - 2).after, wait);
+    life.after(wait).on(Kind::kDeadline);
+  }
+  EXPECT_EQ(life.state().phase, Phase::kKilling);
+  // The next stop begins with the first step again.
+  life.on(Kind::kExited).on(Kind::kTreeEmpty).on(Kind::kWantUp).on(Kind::kWantDown);
+  EXPECT_EQ(life.last().actions.back().step, 0u);
+}
+
+TEST(ServiceState, GoesOnWhenAStepHasNothingMoreToWaitFor) {
+  Life life({.stop = {{.wait = 60s, .to = StopStep::To::kHook}, {.signal = SIGTERM, .wait = 90s}}});
+  life.on(Kind::kWantUp).on(Kind::kSeenReady).on(Kind::kWantDown);
+  const std::uint64_t first = life.last().actions.back().generation;
+  EXPECT_EQ(first, life.state().generation);
+  life.on(Kind::kStopStepOver);
+  EXPECT_EQ(life.last().actions.back().step, 1u);
+  const ServiceStep late =
+      step(life.state(), {.kind = Kind::kStopStepOver, .generation = first}, kStart, ServicePolicy{});
+  EXPECT_EQ(actions_of(late), "") << "the news of a step whose time had passed before";
+}
+
+TEST(ServiceState, KillsAtOnceWithoutAnyStep) {
+  Life life({.stop = {}});
+  life.on(Kind::kWantUp).on(Kind::kWantDown);
+  EXPECT_EQ(actions_of(life.last()), "arm kill");
+}
+
+TEST(ServiceState, GivesUpWhatCannotBeKilled) {
+  Life life({.kill_timeout = 10s, .stuck_after = 25s});
+  life.on(Kind::kWantUp).on(Kind::kWantDown).on(Kind::kHurry);
+  for (int i = 0; i < 2; ++i) {
+    life.after(10s).on(Kind::kDeadline);
+    EXPECT_EQ(actions_of(life.last()), "report arm kill");
+  }
+  life.after(10s).on(Kind::kDeadline);
+  EXPECT_EQ(life.state().phase, Phase::kStuck);
+  EXPECT_EQ(actions_of(life.last()), "report disarm give_up");
+}
+
+TEST(ServiceState, GivesUpWhatNoSweepCanEnd) {
+  Life life({.sweep_retry = 5s, .stuck_after = 12s});
+  life.on(Kind::kWantUp).on(Kind::kExited);
+  for (int i = 0; i < 2; ++i) {
+    life.after(5s).on(Kind::kTreeSurvives).on(Kind::kDeadline);
+    EXPECT_EQ(life.state().phase, Phase::kSweeping);
+  }
+  life.after(5s).on(Kind::kTreeSurvives);
+  EXPECT_EQ(life.state().phase, Phase::kStuck);
+  EXPECT_EQ(actions_of(life.last()), "report disarm give_up");
+}
+
+TEST(GivingUp, FollowsTooManyFailuresInTheWindow) {
+  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 1h}}});
+  life.on(Kind::kWantUp);
+  life.fail_before_ready();
+  life.fail_after_ready(1s);
+  life.on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
+  EXPECT_EQ(actions_of(life.last()), "disarm give_up");
+  EXPECT_EQ(life.state().launches, 3u);
+}
+
+TEST(GivingUp, ComesAlsoWhenNothingCanBeSpawned) {
+  Life life({.give_up = {{.causes = {FailureCause::kSpawnFailed}, .failures = 2, .window = 1h}}});
+  life.on(Kind::kWantUp).on(Kind::kSpawnFailed).on(Kind::kDeadline).on(Kind::kSpawnFailed);
+  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
+}
+
+TEST(GivingUp, DoesNotComeForFailuresFarApart) {
+  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 1h}}});
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 20; ++i) life.after(40min).fail_before_ready();
+  EXPECT_EQ(life.state().phase, Phase::kStarting);
+}
+
+TEST(GivingUp, ForgetsFailuresBeforeALongTimeOfBeingReady) {
+  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 24h}}});
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 20; ++i) life.fail_after_ready(5min);
+  EXPECT_EQ(life.state().phase, Phase::kStarting) << "it is of use for most of the time";
+}
+
+TEST(GivingUp, IsNotForWhatNobodyWants) {
+  Life life({.give_up = {{.causes = {}, .failures = 1, .window = 1h}}});
+  life.on(Kind::kWantUp).on(Kind::kExited).on(Kind::kWantDown).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kDown);
+}
+
+TEST(GivingUp, NeverComesWithoutARule) {
+  Life life({.give_up = {}});
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 1000; ++i) life.fail_before_ready();
+  EXPECT_TRUE(life.state().recent_failures.empty());
+}
+
+// By its own rules a network that comes up minutes late ends nothing, and a model that never loads doesn't
+// run for days.
+TEST(GivingUp, SuitsLoadsOfAnHour) {
+  Life quick;
+  quick.on(Kind::kWantUp);
+  std::chrono::milliseconds waited{0};
+  for (int i = 0; i < 9; ++i) waited += quick.fail_before_ready();
+  EXPECT_GT(waited, 4min);
+  Life slow;
+  slow.on(Kind::kWantUp);
+  for (int i = 0; i < 2; ++i)
+    slow.after(1h).on(Kind::kDeadline).on(Kind::kExited).on(Kind::kTreeEmpty).after(2s).on(Kind::kDeadline);
+  slow.after(1h).on(Kind::kDeadline).on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(slow.state().phase, Phase::kGaveUp) << "three times the whole deadline";
+}
+
 TEST(ServiceState, HasANameForEverything) {
   for (const Phase phase : kServicePhases) EXPECT_NE(name_of(phase), "?");
   for (const Kind kind : kServiceEventKinds) EXPECT_NE(name_of(kind), "?");
+  for (const FailureCause cause : kFailureCauses) EXPECT_NE(name_of(cause), "?");
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ using testing::IsEmpty;
 // A service over processes that the test plays, with the policy's own times: the clock is moved.
 class ServiceTest : public testing::Test {
  protected:
-  void make(ServicePolicy policy = {}, int stop_signal = SIGTERM) {
+  void make(ServicePolicy policy = {}) {
     ServiceHooks hooks;
     hooks.make_spec = [this](const std::string& mark) -> Result<ProcessSpec> {
       marks.push_back(mark);
@@ -39,8 +39,9 @@ class ServiceTest : public testing::Test {
     };
     hooks.start_measuring = [this] { calls.push_back("measure"); };
     hooks.on_gone = [this](std::uint64_t launch) { calls.push_back("gone " + std::to_string(launch)); };
+    hooks.on_give_up = [this] { calls.push_back("given up: " + service->last_error()); };
     hooks.on_change = [this] { phases.emplace_back(name_of(service->state().phase)); };
-    service.emplace(io, processes, "model", policy, stop_signal, std::move(hooks));
+    service.emplace(io, processes, "model", std::move(policy), std::move(hooks));
   }
 
   void post(Kind kind) {
@@ -216,7 +217,7 @@ TEST_F(ServiceTest, GivesEachLaunchAMarkOfItsOwn) {
 }
 
 TEST_F(ServiceTest, SendsTheStopSignalAndKillsWhenThatIsIgnored) {
-  make({.stop_timeout = 90s}, SIGINT);
+  make({.stop = {{.signal = SIGINT, .wait = 90s}}});
   become_ready();
   post(Kind::kWantDown);
   EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT));
@@ -234,7 +235,7 @@ TEST_F(ServiceTest, SendsTheStopSignalAndKillsWhenThatIsIgnored) {
 }
 
 TEST_F(ServiceTest, KillsAgainAsLongAsTheKernelHoldsTheProcess) {
-  make({.stop_timeout = 90s, .kill_timeout = 10s});
+  make({.stop = {{.wait = 90s}}, .kill_timeout = 10s});
   become_ready();
   post(Kind::kWantDown);
   skip(91s);
@@ -242,6 +243,36 @@ TEST_F(ServiceTest, KillsAgainAsLongAsTheKernelHoldsTheProcess) {
   skip(11s);
   EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL, SIGKILL, SIGKILL));
   EXPECT_EQ(service->state().phase, Phase::kKilling);
+}
+
+TEST_F(ServiceTest, SaysItWithOtherSignalsBeforeItKills) {
+  make({.stop = {{.signal = SIGINT, .wait = 10s},
+                 {.signal = SIGTERM, .wait = 20s, .to = StopStep::To::kGroup},
+                 {.signal = SIGABRT, .wait = 5s}}});
+  become_ready();
+  post(Kind::kWantDown);
+  skip(11s);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT));
+  EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGTERM));
+  skip(21s);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT, SIGABRT));
+  skip(6s);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGINT, SIGABRT, SIGKILL));
+}
+
+TEST_F(ServiceTest, GivesUpAndSaysWhatTheLastFailureWas) {
+  make({.give_up = {{.causes = {}, .failures = 2, .window = 1h}}});
+  launch();
+  crash();
+  skip(2s);
+  calls.clear();
+  processes.exit_with_code(3);
+  ASSERT_TRUE(reaches(Phase::kGaveUp));
+  EXPECT_EQ(
+      calls.back(),
+      "given up: the model failed: the process ended: exit code 3; given up after 2 failures within 1 h");
+  skip(24h);
+  EXPECT_EQ(processes.launches(), 2u);
 }
 
 TEST_F(ServiceTest, StaysDownOnceItHasStopped) {
