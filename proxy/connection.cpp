@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/write.hpp>
 
 #include "proxy/request_head_check.hpp"
@@ -19,9 +20,13 @@ constexpr std::size_t kReadStep = 4096;
 // kernel's buffer.
 constexpr std::size_t kMostReadAhead = 64 * 1024;
 
-// How long, and for how much, a refused client may go on sending before its connection is closed under it.
-constexpr std::chrono::seconds kLongestLinger{2};
-constexpr std::size_t kMostDiscarded = 1 << 20;
+// A refused client may go on sending for a while, before its connection is closed under it: common ones send
+// the whole body before they read an answer. As long as its bytes come, as nginx has it (lingering_time), and
+// for twice the largest body that is allowed.
+constexpr std::chrono::seconds kLingerSilence{2};
+constexpr std::chrono::seconds kLongestLinger{30};
+constexpr std::size_t kMostDiscarded = 128 << 20;
+constexpr std::size_t kDiscardStep = 1 << 20;
 
 // Bodies of others fill the memory that there is for them: a moment later some will have gone.
 constexpr int kRetryWhenBodiesFull = 2;
@@ -40,6 +45,12 @@ Refusal no_memory() {
   Refusal refusal = refuse_and_close(503, "proxy: too many large request bodies at once");
   refusal.retry_after_s = kRetryWhenBodiesFull;
   return refusal;
+}
+
+// RFC 9112 section 7.1.1; Beast lets them pass inside quotes.
+bool has_control_characters(boost::beast::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7f; });
 }
 
 // An error inside a chunked body as an answer. Everything that isn't said apart is a malformed request.
@@ -162,7 +173,8 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
   if (!body_unread_) co_return std::nullopt;
   // Said before the body is asked for: a client that waits for 100-continue needn't send it in vain.
   if (length_ && *length_ > limit) co_return refuse_and_close(413, "proxy: the request's body is too large");
-  bool expects = head().find(http::field::expect) != head().end();
+  // An HTTP/1.0 client doesn't know interim responses (RFC 9110 section 10.1.1).
+  bool expects = head().version() >= 11 && head().find(http::field::expect) != head().end();
   if (expects && buffer_.size() == 0) {
     bool asked = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!asked) co_return silence();
@@ -202,6 +214,10 @@ Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t leng
 
 Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t limit) {
   chunk_parser_->body_limit(limit);
+  auto check_extension = [](std::uint64_t, boost::beast::string_view extension, error_code& error) {
+    if (has_control_characters(extension)) error = http::error::bad_chunk_extension;
+  };
+  chunk_parser_->on_chunk_header(check_extension);
   while (!chunk_parser_->is_done()) {
     if (!body_.make_room(bodies_, limit - body_.size())) co_return no_memory();
     std::size_t room = body_.free_size();
@@ -307,13 +323,18 @@ void Connection::on_deadline() {
 
 Awaitable<> Connection::close_lingering() {
   reading_ = Reading::kLingering;
-  set_deadline(kLongestLinger);
+  timed_out_ = false;  // that it was too slow with its request is what it is to read
+  auto until = Clock::now() + kLongestLinger;
+  set_deadline(kLingerSilence);
   co_await stream_.shut_down_writing();
-  char discarded[kReadStep];
   for (std::size_t total = 0; total < kMostDiscarded && !timed_out_;) {
-    auto [error, read] = co_await stream_.socket().async_read_some(asio::buffer(discarded), kTuple);
+    auto [error] = co_await stream_.socket().async_wait(asio::ip::tcp::socket::wait_read, kTuple);
     if (error) break;
-    total += read;
+    // With MSG_TRUNC TCP throws the bytes away without copying them (tcp(7)).
+    ssize_t n = ::recv(stream_.socket().native_handle(), nullptr, kDiscardStep, MSG_TRUNC | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
+    total += n > 0 ? static_cast<std::size_t>(n) : 0;
+    set_deadline_at(std::min(Clock::now() + kLingerSilence, until));
   }
   close();
 }

@@ -36,10 +36,12 @@ bool is_hop_by_hop(http::field name) {
   }
 }
 
-// True when the message's own Connection header declares `name` to be of this hop alone.
+// True when the message's own Connection header, of however many lines, declares `name` to be of this hop
+// alone.
 bool named_in_connection(const http::fields& fields, boost::beast::string_view name) {
-  auto found = fields.find(http::field::connection);
-  return found != fields.end() && http::token_list{found->value()}.exists(name);
+  auto [first, last] = fields.equal_range(http::field::connection);
+  return std::any_of(first, last,
+                     [name](const auto& line) { return http::token_list{line.value()}.exists(name); });
 }
 
 void append_header(std::string& out, std::string_view name, std::string_view value) {

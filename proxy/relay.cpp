@@ -1,5 +1,7 @@
 #include "proxy/relay.hpp"
 
+#include <sys/socket.h>
+
 #include <array>
 #include <charconv>
 #include <span>
@@ -38,6 +40,17 @@ Framing framing_for(const Parser& parser, bool head_method, bool http_1_0) {
   return http_1_0 ? Framing::kClose : Framing::kChunked;
 }
 
+// The server has answered while it is still being sent the body, with a refusal, or has closed: it won't read
+// on.
+bool refuses_the_rest(asio::ip::tcp::socket& socket) {
+  constexpr std::string_view kVersion = "HTTP/1.";
+  constexpr std::size_t kStatus = 9;  // behind "HTTP/1.1 "
+  char begin[kStatus + 1];
+  ssize_t n = ::recv(socket.native_handle(), begin, sizeof begin, MSG_PEEK | MSG_DONTWAIT);
+  if (n < static_cast<ssize_t>(sizeof begin)) return n == 0;
+  return std::string_view(begin, sizeof begin).starts_with(kVersion) && begin[kStatus] >= '3';
+}
+
 // The hexadecimal length line that goes before a chunk (RFC 9112 section 7.1).
 struct ChunkStart {
   std::array<char, 20> text;
@@ -66,7 +79,7 @@ class Relay {
 
   Awaitable<RelayResult> run() {
     for (int attempt = 1;; ++attempt) {
-      bool connected = co_await connect();
+      bool connected = co_await connect(attempt == 1);
       if (!connected) break;
       bool answered = co_await exchange_heads();
       if (answered) {
@@ -88,8 +101,8 @@ class Relay {
   // from a front that keeps the connection open whatever its engine does: neither shows that work goes on.
   bool is_progress(char first) const { return result_.status < 400 && first != ':'; }
 
-  Awaitable<bool> connect() {
-    connection_ = pool_.take_idle();
+  Awaitable<bool> connect(bool idle_will_do) {
+    connection_ = idle_will_do ? pool_.take_idle() : nullptr;
     if (connection_) {
       active_.set_upstream(&connection_->socket);
       co_return true;
@@ -112,15 +125,14 @@ class Relay {
     upstream.authority = pool_.authority();
     upstream.request_id = request_.request_id;
     for (std::string_view piece : request_.body) upstream.body_bytes += piece.size();
-    upstream.has_body = upstream.body_bytes > 0 || request_.head.method() == http::verb::post;
+    upstream.has_body =
+        upstream.body_bytes > 0 || (request_.head.method() != http::verb::get && !head_method_);
     std::string head = upstream_request_head(request_.head, upstream);
 
     std::vector<asio::const_buffer> buffers{asio::buffer(head)};
     for (std::string_view piece : request_.body) buffers.emplace_back(piece.data(), piece.size());
     active_.begin_phase(limits_.first_byte);
-    // Its error is passed over: a server may answer (413, say) and close before it has read the whole body,
-    // and its answer is worth reading. Where there is none, the read below fails.
-    co_await asio::async_write(connection_->socket, buffers, kTuple);
+    co_await send_request(buffers, upstream.body_bytes);
     result_.end = RelayEnd::kNoAnswer;
 
     while (true) {
@@ -132,11 +144,32 @@ class Relay {
         if (parser_->got_some()) result_.end = RelayEnd::kBadAnswer;
         co_return false;
       }
+      if (parser_->get().result() == http::status::switching_protocols) {
+        result_.end = RelayEnd::kBadAnswer;  // nobody asked for it, and no HTTP would follow
+        co_return false;
+      }
       if (parser_->get().result_int() / 100 != 1) break;  // 1xx: the final response follows
     }
     result_.status = static_cast<int>(parser_->get().result_int());
     result_.first_byte_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
     co_return true;
+  }
+
+  // Its error is passed over: a server may answer (413, say) before it has read the whole body, and close or
+  // read no more of it. Its answer is worth reading; where there is none, the read that follows fails.
+  Awaitable<> send_request(const std::vector<asio::const_buffer>& buffers, std::uint64_t body_bytes) {
+    asio::ip::tcp::socket& socket = connection_->socket;
+    auto sending = std::make_shared<asio::ip::tcp::socket*>(&socket);
+    // The kernel takes what is small at once.
+    if (body_bytes > kPiece)
+      socket.async_wait(asio::ip::tcp::socket::wait_read, [sending](error_code error) {
+        if (!error && *sending != nullptr && refuses_the_rest(**sending)) (*sending)->cancel();
+      });
+    auto [error, sent] = co_await asio::async_write(socket, buffers, kTuple);
+    sent_whole_ = !error;
+    *sending = nullptr;
+    error_code ignored;
+    if (body_bytes > kPiece) socket.cancel(ignored);
   }
 
   Awaitable<> pass_response() {
@@ -185,7 +218,7 @@ class Relay {
     result_.end = RelayEnd::kComplete;
     result_.failed_inside = failures_.found();
     active_.end_phase();
-    if (parser_->keep_alive()) {
+    if (parser_->keep_alive() && sent_whole_) {
       active_.set_upstream(nullptr);
       pool_.give_back(std::move(connection_));
     }
@@ -237,6 +270,7 @@ class Relay {
   std::unique_ptr<UpstreamConnection> connection_;
   std::unique_ptr<Parser> parser_;
   Framing framing_ = Framing::kNone;
+  bool sent_whole_ = false;  // the request, so that another may follow it
   RelayResult result_;
 };
 

@@ -124,5 +124,20 @@ TEST_F(ConnectionDeadlineTest, OneConnectionsDeadlineIsNotAnothers) {
   EXPECT_EQ(busy.client.read_response().body, "ok");
 }
 
+// A 408 is sent to one whose bytes are still on their way.
+TEST_F(ConnectionDeadlineTest, AClientThatIsTooSlowMayGoOnSendingAndReadTheAnswer) {
+  setup_.connection_limits.body = seconds(1000);
+  RawClient client = connect();
+  client.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nhe");
+  proxy().settle();
+  proxy().pass_time(seconds(2000));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(client.try_send(std::string(4096, 'b')));
+    proxy().settle();
+  }
+  EXPECT_EQ(client.read_response().status(), 408);
+  EXPECT_EQ(client.wait_for_end(), End::kEof);
+}
+
 }  // namespace
 }  // namespace cppworker

@@ -251,5 +251,36 @@ TEST_F(ConnectionTest, ARefusedClientMaySendItsBodyAndReadTheAnswer) {
   }
 }
 
+// RFC 9110 section 10.1.1: such a client doesn't know interim responses.
+TEST_F(ConnectionTest, AnHttp10ClientIsNotAskedForItsBody) {
+  RawClient client = connect();
+  client.send("POST /open HTTP/1.0\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+  proxy().settle();
+  EXPECT_TRUE(client.is_silent());
+}
+
+// Common clients (Python's) send the whole body before they read.
+TEST_F(ConnectionTest, ARefusedClientMaySendALargeBodyBeforeItReads) {
+  setup_.settings.max_body_bytes = 1 << 20;
+  std::string body(8 << 20, 'b');
+  RawClient client = connect();
+  EXPECT_TRUE(client.try_send(post_request("/open", body)));
+  EXPECT_EQ(client.read_response().status(), 413);
+}
+
+TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
+  setup_.settings.max_buffered_bytes = 1000;
+  std::string body(700, 'b');
+  Exchange first = begin(post_request("/open", body));
+  RawMessage refused = connect().exchange(post_request("/open", body));
+  expect_error(refused, 503, "proxy: too many large request bodies at once");
+  EXPECT_NE(refused.header("Retry-After"), "");
+  first.server.answer(200, "ok", "Connection: close\r\n");
+  EXPECT_EQ(first.client.read_response().status(), 200);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+  EXPECT_EQ(begin(post_request("/open", body)).request.body.size(), body.size());
+}
+
 }  // namespace
 }  // namespace cppworker

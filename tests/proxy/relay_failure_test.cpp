@@ -187,5 +187,42 @@ TEST_F(RelayFailureTest, AnAnswerBeforeTheBodyWasReadArrives) {
   EXPECT_EQ(response.body, "too large");
 }
 
+// A server that refuses a body early and reads no more of it: its answer is there all the while.
+TEST_F(RelayFailureTest, ARefusalIsReadWhileTheBodyIsBeingSent) {
+  RawClient client = connect();
+  client.send(post_request("/open", std::string(32 << 20, 'b')));
+  UpstreamConnectionInTest server = server_.accept();
+  read_raw_head(server);
+  server.answer(413, "too large");
+  RawMessage response = client.read_response();
+  EXPECT_EQ(response.status(), 413);
+  EXPECT_EQ(response.body, "too large");
+  // What it hasn't read would be its next request.
+  proxy().settle();
+  client.send(get_request("/health"));
+  server_.accept();
+}
+
+// One that answers while it reads goes on reading.
+TEST_F(RelayFailureTest, AnAnswerThatBeginsEarlyDoesNotCutTheBodyOff) {
+  std::string body(32 << 20, 'b');
+  RawClient client = connect();
+  client.send(post_request("/open", body));
+  UpstreamConnectionInTest server = server_.accept();
+  read_raw_head(server);
+  server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+  proxy().settle();
+  EXPECT_EQ(server.read_exactly(body.size()), body);
+  server.send("ok");
+  EXPECT_EQ(client.read_response().body, "ok");
+}
+
+// Nothing was upgraded, so no final response will follow.
+TEST_F(RelayFailureTest, A101ThatNobodyAskedForIsABadAnswer) {
+  Exchange call = begin(get_request("/health"));
+  call.server.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  EXPECT_EQ(call.client.read_response().status(), 502);
+}
+
 }  // namespace
 }  // namespace cppworker

@@ -118,5 +118,30 @@ TEST_F(RelayRequestTest, ALargeBodyArrivesWhole) {
   EXPECT_TRUE(server_.accept().read_request().body == body);
 }
 
+// The header may come as several lines.
+TEST_F(RelayRequestTest, EveryConnectionLineNamesHopByHopHeaders) {
+  RawMessage request =
+      begin(get_request("/health", "Connection: keep-alive\r\nConnection: X-Named\r\nX-Named: 1\r\n"))
+          .request;
+  EXPECT_FALSE(request.has("X-Named"));
+}
+
+TEST_F(RelayRequestTest, APutWithoutABodySaysSo) {
+  RawMessage request = begin("PUT /open HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").request;
+  EXPECT_THAT(request.all("Content-Length"), ElementsAre("0"));
+}
+
+// RFC 9112 section 7.1.1: a quoted extension holds no control characters.
+TEST_F(RelayRequestTest, AChunkExtensionWithAControlCharacterIsRefused) {
+  auto chunked = [](const std::string& extension) {
+    return "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;" + extension +
+           "\r\nhello\r\n0\r\n\r\n";
+  };
+  EXPECT_EQ(connect().exchange(chunked(std::string("a=\"\0\"", 5))).status(), 400);
+  EXPECT_EQ(connect().exchange(chunked("a=\"\x01\"")).status(), 400);
+  expect_server_not_called();
+  EXPECT_EQ(begin(chunked("a=\"b\"")).request.body, "hello");
+}
+
 }  // namespace
 }  // namespace cppworker

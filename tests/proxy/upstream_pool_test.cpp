@@ -217,5 +217,23 @@ TEST_F(PooledRelayTest, TheServersRestartEmptiesThePool) {
   }
 }
 
+// An idle connection may die when it is taken; a fresh one after it does not.
+TEST_F(PooledRelayTest, TheSecondAttemptIsMadeOnAFreshConnection) {
+  std::vector<Exchange> idle;
+  for (int i = 0; i < 2; ++i) idle.push_back(begin(get_request("/health")));
+  for (Exchange& call : idle) {
+    call.server.answer(200, "");
+    call.client.read_response();
+  }
+  proxy().settle();
+  RawClient client = connect();
+  client.send(get_request("/health"));
+  idle[1].server.read_request();
+  idle[1].server.close();
+  proxy().settle();
+  EXPECT_TRUE(server_.is_called());
+  EXPECT_TRUE(idle[0].server.is_silent());
+}
+
 }  // namespace
 }  // namespace cppworker
