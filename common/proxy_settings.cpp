@@ -24,6 +24,7 @@ void visit(Visitor&& member, auto& settings) {
   member("between_bytes_timeout_s", settings.between_bytes_timeout_s);
   member("whole_timeout_s", settings.whole_timeout_s);
   member("hold_timeout_s", settings.hold_timeout_s);
+  member("max_sessions", settings.max_sessions);
   member("max_buffered_bytes", settings.max_buffered_bytes);
   member("user", settings.user);
 }

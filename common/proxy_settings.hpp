@@ -34,6 +34,8 @@ struct ProxySettings {
   // How long an accepted request waits for the inference server to be back: the load of a large model. 0:
   // not.
   int hold_timeout_s = 300;
+  // Sessions that are open at once: each may hold a place at the inference server.
+  int max_sessions = 10;
   // All bodies that are with the proxy at once: eight of the largest that are allowed.
   std::int64_t max_buffered_bytes = std::int64_t{512} << 20;
   // Whom the proxy runs as when root starts it.

@@ -15,6 +15,8 @@ namespace cppworker {
 // The descriptors that the supervisor gives to cppworker-proxy, in this order from 3 on.
 inline constexpr int kListenerFd = 3;
 inline constexpr int kControlFd = 4;
+inline constexpr int kSessionListenerFd =
+    5;  // plain HTTP on loopback: POST /session/end (protocol section 5)
 
 // A control message longer than this is a bug of the other side: a state with two 8192-bit keys has 4 kB, a
 // certificate's chain and key 20.

@@ -97,6 +97,9 @@ void add_present(Families& families, const LedgerSnapshot& books) {
   auto& work = families.emplace_back(
       family("cppworker_work_in_flight", "Work units of the requests now in the worker.", MetricType::Gauge));
   add_gauge(work, {}, units(books.in_flight_amount.work_milli));
+  auto& sessions = families.emplace_back(
+      family("cppworker_sessions", "Sessions that are open or being closed.", MetricType::Gauge));
+  add_gauge(sessions, {}, static_cast<double>(books.sessions));
   auto& waiting = families.emplace_back(family("cppworker_finished_unreported",
                                                "Finished requests that the autoscaler hasn't been told of.",
                                                MetricType::Gauge));
@@ -133,6 +136,14 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
   constexpr const char* kRefusalsHelp = "Requests refused because of their signature.";
   constexpr const char* kBad = "cppworker_bad_requests_total";
   constexpr const char* kBadHelp = "Requests refused before authentication, by status.";
+  constexpr const char* kClosed = "cppworker_sessions_closed_total";
+  constexpr const char* kClosedHelp = "Sessions that came to their end.";
+  constexpr const char* kSessionRefusals = "cppworker_session_refusals_total";
+  constexpr const char* kSessionRefusalsHelp =
+      "Refused for want of a place for a session, of the session, or of its creator's auth_data.";
+  constexpr const char* kUpdates = "cppworker_update_requests_total";
+  constexpr const char* kUpdatesHelp =
+      "Calls of /pyworker/update; refused ones didn't know the master token.";
   // Rows of one family stand together.
   static constexpr std::array<Row, kCounterCount> kRows = {{
       {Counter::kAuthWrongSignature, kRefusals, kRefusalsHelp, "reason", "wrong_signature"},
@@ -164,6 +175,15 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kUpstreamFailures, "cppworker_upstream_failures_total",
        "Requests that the inference server answered with an error of its own, or not at all.", nullptr,
        nullptr},
+      {Counter::kSessionsCreated, "cppworker_sessions_created_total", "Sessions that clients created.",
+       nullptr, nullptr},
+      {Counter::kSessionsEnded, kClosed, kClosedHelp, "reason", "ended"},
+      {Counter::kSessionsExpired, kClosed, kClosedHelp, "reason", "expired"},
+      {Counter::kSessionsRefusedFull, kSessionRefusals, kSessionRefusalsHelp, "reason", "full"},
+      {Counter::kSessionsRefusedUnknown, kSessionRefusals, kSessionRefusalsHelp, "reason", "unknown"},
+      {Counter::kSessionsRefusedOwner, kSessionRefusals, kSessionRefusalsHelp, "reason", "wrong_owner"},
+      {Counter::kUpdatesAccepted, kUpdates, kUpdatesHelp, "result", "accepted"},
+      {Counter::kUpdatesRefused, kUpdates, kUpdatesHelp, "result", "refused"},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));

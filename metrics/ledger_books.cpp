@@ -97,12 +97,30 @@ void close_slot(LedgerTransaction& books, std::size_t index, Outcome outcome) {
 
 }  // namespace
 
+Verdict judge_reqnum(const LedgerTransaction& books, std::uint64_t reqnum) {
+  switch (judge(replay_window(books), reqnum)) {
+    case ReplayVerdict::kReplayed:
+      return Verdict::kReplayed;
+    case ReplayVerdict::kStale:
+      return Verdict::kStale;
+    case ReplayVerdict::kFresh:
+      break;
+  }
+  return Verdict::kAccepted;
+}
+
+void use_reqnum(LedgerTransaction& books, std::uint64_t reqnum) {
+  ReplayWindow window = remember(replay_window(books), reqnum);
+  books.set(kReplayHighest, window.highest);
+  books.set(kReplayBits, window.bits[0]);
+  books.set(kReplayBits + 1, window.bits[1]);
+}
+
 Verdict judge_request(const LedgerTransaction& books, const Acceptance& request) {
   if (request.once) {
     if (!request.reqnum) return Verdict::kReplayed;
-    ReplayVerdict verdict = judge(replay_window(books), *request.reqnum);
-    if (verdict == ReplayVerdict::kReplayed) return Verdict::kReplayed;
-    if (verdict == ReplayVerdict::kStale) return Verdict::kStale;
+    Verdict verdict = judge_reqnum(books, *request.reqnum);
+    if (verdict != Verdict::kAccepted) return verdict;
   }
   return free_slot(books) ? Verdict::kAccepted : Verdict::kTableFull;
 }
@@ -133,12 +151,7 @@ std::pair<Verdict, Ticket> accept_request(LedgerTransaction& books, std::uint64_
   books.set(kSlotBitmap + index / 64, books.get(kSlotBitmap + index / 64) | std::uint64_t{1} << (index % 64));
   add_total(books, TotalOf::kReceived, work);
 
-  if (request.once) {
-    ReplayWindow window = remember(replay_window(books), *request.reqnum);
-    books.set(kReplayHighest, window.highest);
-    books.set(kReplayBits, window.bits[0]);
-    books.set(kReplayBits + 1, window.bits[1]);
-  }
+  if (request.once) use_reqnum(books, *request.reqnum);
   if (request.reqnum) count_distinct_reqnum(books, *request.reqnum);
   return {Verdict::kAccepted, ticket};
 }

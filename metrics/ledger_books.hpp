@@ -50,6 +50,11 @@ struct Finish {
   std::optional<double> first_byte_seconds;  // from acceptance to the response's first byte, if there was one
 };
 
+// The replay rule alone (replay_window.hpp), for a reqnum that a signature covers: kAccepted, kReplayed or
+// kStale; and its use, once it was accepted.
+Verdict judge_reqnum(const LedgerTransaction& books, std::uint64_t reqnum);
+void use_reqnum(LedgerTransaction& books, std::uint64_t reqnum);
+
 // What accept_request would answer, changing nothing.
 Verdict judge_request(const LedgerTransaction& books, const Acceptance& request);
 

@@ -7,6 +7,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include "metrics/ledger_books.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -136,6 +138,11 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
                                std::int64_t now) {
   auto id = words_of(wanted.id);
   if (!id) throw std::logic_error("a session's id must have 13 characters");
+  if (wanted.reqnum_once) {
+    Verdict verdict = judge_reqnum(books, *wanted.reqnum_once);
+    if (verdict == Verdict::kReplayed) return SessionCreation::kReplayed;
+    if (verdict == Verdict::kStale) return SessionCreation::kStale;
+  }
   std::size_t taken = 0;
   std::optional<std::size_t> free;
   for (std::size_t i = 0; i < kSessions; ++i) {
@@ -166,6 +173,7 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
   books.set(place + kSessionExpiration, static_cast<std::uint64_t>(now + wanted.lifetime_ms));
   for (std::size_t i = 0; i < kSessionTextKinds; ++i) books.set(place + kSessionSizes + i, sizes[i]);
   books.set(place + kSessionTextHash, hash);
+  if (wanted.reqnum_once) use_reqnum(books, *wanted.reqnum_once);
   return SessionCreation::kCreated;
 }
 

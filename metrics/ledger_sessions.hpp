@@ -21,6 +21,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,8 @@ struct NewSession {
   std::string_view auth_data;
   std::string_view on_close_route;
   std::string_view on_close_payload;
+  // Of a full signature, which covers it: used up by the creation, and by nothing but that.
+  std::optional<std::uint64_t> reqnum_once = {};
 };
 
 struct SessionRecord {
@@ -61,8 +64,10 @@ struct SessionRecord {
 
 enum class SessionCreation {
   kCreated,
-  kFull,    // as many as allowed are there already
-  kLocked,  // a stopped process holds the ledger's lock
+  kFull,      // as many as allowed are there already
+  kReplayed,  // reqnum_once was accepted before
+  kStale,     // or is too far below the highest accepted one
+  kLocked,    // a stopped process holds the ledger's lock
 };
 
 enum class SessionVerdict {

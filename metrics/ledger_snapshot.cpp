@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "metrics/ledger_sessions.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -112,6 +114,7 @@ LedgerSnapshot read_snapshot(LedgerWords words) {
     }
   }
   read.distinct_reqnums = words.load(kDistinctCount);
+  read.sessions = count_sessions(words);
   read.succeeded = queue(words, true);
   read.failed = queue(words, false);
   for (std::size_t i = 0; i < kEndpoints && words.load(endpoint(i) + kEndpointName) != 0; ++i)

@@ -37,8 +37,16 @@ enum class Counter {
   kUnsecuredRequests,
   kUpstreamBytes,     // of good answers to requests in the books, counted as they come
   kUpstreamFailures,  // such requests that the inference server failed
+  kSessionsCreated,
+  kSessionsEnded,
+  kSessionsExpired,
+  kSessionsRefusedFull,
+  kSessionsRefusedUnknown,
+  kSessionsRefusedOwner,
+  kUpdatesAccepted,
+  kUpdatesRefused,
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kUpstreamFailures) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kUpdatesRefused) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.
@@ -102,6 +110,7 @@ struct LedgerSnapshot {
   Amount in_flight_amount;
   std::vector<InFlightRequest> in_flight;
   std::uint64_t distinct_reqnums = 0;
+  std::size_t sessions = 0;  // that are there, closing ones included
   FinishedQueue succeeded, failed;
   std::vector<EndpointFigures> endpoints;
   std::array<std::uint64_t, kCounterCount> counters{};

@@ -1,5 +1,7 @@
 #include "proxy/app.hpp"
 
+#include <sys/socket.h>
+
 #include <thread>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -13,6 +15,7 @@
 #include "proxy/listener.hpp"
 #include "proxy/privileges.hpp"
 #include "proxy/proxy_core.hpp"
+#include "proxy/session_keeper.hpp"
 #include "proxy/state_handover.hpp"
 
 namespace cppworker {
@@ -48,6 +51,12 @@ std::int64_t affordable_connections(std::int64_t wanted, std::size_t descriptors
     spdlog::warn("Only {} connections instead of {}: the limit of descriptors is {}; raise it (ulimit -n)",
                  most, wanted, descriptors);
   return std::min(wanted, most);
+}
+
+bool is_listening(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
 }
 
 class ProxyApp {
@@ -91,9 +100,17 @@ class ProxyApp {
                      spdlog::info("The supervisor is gone");
                      stop();
                    });
-    asio::co_spawn(first(), run_listener(acceptor, threads_), [](std::exception_ptr error) {
+    auto rethrow = [](std::exception_ptr error) {
       if (error) std::rethrow_exception(error);
-    });
+    };
+    asio::co_spawn(first(), run_listener(acceptor, threads_, Door::kPublic), rethrow);
+    // Missing where the proxy was started by hand.
+    tcp::acceptor session_acceptor(first());
+    if (is_listening(kSessionListenerFd)) {
+      session_acceptor.assign(tcp::v4(), kSessionListenerFd);
+      asio::co_spawn(first(), run_listener(session_acceptor, threads_, Door::kSessions), rethrow);
+    }
+    asio::co_spawn(first(), keep_sessions(*threads_.front()), rethrow);
     for (auto& thread : threads_) {
       asio::co_spawn(thread->io, thread->ticker.run(), asio::detached);
       asio::co_spawn(thread->io, count_turns(*thread), asio::detached);

@@ -1,6 +1,7 @@
 #include "proxy/authentication.hpp"
 
 #include "proxy/canonical_json.hpp"
+#include "proxy/session_routes.hpp"
 
 namespace cppworker {
 namespace {
@@ -34,7 +35,7 @@ bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
 
 }  // namespace
 
-std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, Request& request) {
+std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request) {
   ProxyCore& core = thread.core;
   bool unsecured = core.settings.unsecured;
   EnvelopeResult parsed = parse_envelope(body, !unsecured, core.settings.max_json_depth);
@@ -61,16 +62,16 @@ std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, 
     if (!is_own_url(core, auth.url))
       return unauthorized(thread, Counter::kAuthOtherWorker, "proxy: the signature is for another worker");
   }
-  if (!request.envelope.session_id.empty()) {
-    Refusal gone;
-    gone.status = 410;
-    gone.body = R"({"error":"invalid session"})";
-    return gone;
-  }
   request.acceptance.once = covered == SignedText::kFull;
   if (!auth.reqnum.empty()) request.acceptance.reqnum = auth.reqnum_value;
   request.acceptance.request_idx = auth.request_idx_value;
   return std::nullopt;
+}
+
+std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,
+                                    Request& request) {
+  if (auto refusal = check_signed(body, thread, request)) return refusal;
+  return join_session(connection, thread, request);
 }
 
 }  // namespace cppworker

@@ -5,12 +5,19 @@
 #include <optional>
 #include <string_view>
 
+#include "proxy/connection.hpp"
 #include "proxy/request.hpp"
 
 namespace cppworker {
 
 // On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
 // outlives both.
-std::optional<Refusal> authenticate(std::string_view body, ProxyThread& thread, Request& request);
+std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request);
+
+// The same for a request that is to be forwarded: where it names a session, it becomes one of its open
+// requests, as long as `request` lives (session_routes.hpp). Nothing of a session is touched before the
+// signature was found good.
+std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,
+                                    Request& request);
 
 }  // namespace cppworker

@@ -48,6 +48,8 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   std::string_view body() const { return body_.text(); }
   bool has_body() const;  // as the head announces it
   bool wants_keep_alive() const { return keep_alive_; }
+  // Its answer has a head alone.
+  bool is_head_request() const { return head_ && head_->method() == boost::beast::http::verb::head; }
   bool body_unread() const { return body_unread_; }
 
   // From here to the end of stop_watching, the client's leaving aborts active(). Nothing else may read.

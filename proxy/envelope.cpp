@@ -198,6 +198,7 @@ EnvelopeResult take_wrapped(const FoundMembers& found, bool auth_required) {
 
   Envelope envelope;
   envelope.wrapped = true;
+  envelope.auth_data = found[kAuthData].value;
   envelope.payload_object = found[kPayload].value;
   envelope.payload_pieces.push_back(found[kPayload].value);
   if (const Found& session = found[kSessionId]; session.there() && session.value != "null") {

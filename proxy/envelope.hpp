@@ -46,6 +46,7 @@ using PayloadPieces = boost::container::static_vector<std::string_view, 8>;
 struct Envelope {
   bool wrapped = false;
   AuthFields auth;
+  std::string_view auth_data;       // the wrapper's member, whole; empty when the body is flat
   PayloadPieces payload_pieces;     // one after the other: the bytes to forward
   std::string_view payload_object;  // to read from: the payload, or the whole body when it is flat
   std::string_view session_id;      // a JSON string with its quotes; empty: none, or null

@@ -25,9 +25,9 @@ std::string refusal_response(const Refusal& refusal, bool keep_alive, std::strin
   return out;
 }
 
-std::string ping_response(bool keep_alive) {
+std::string ping_response(bool keep_alive, bool head_alone) {
   return std::string("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nConnection: ") +
-         (keep_alive ? "keep-alive" : "close") + "\r\n\r\npong";
+         (keep_alive ? "keep-alive" : "close") + "\r\n\r\n" + (head_alone ? "" : "pong");
 }
 
 std::string_view reason_phrase(int status) {

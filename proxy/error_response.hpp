@@ -23,7 +23,7 @@ Refusal refuse(int status, std::string_view text);
 std::string refusal_response(const Refusal& refusal, bool keep_alive, std::string_view request_id);
 
 // GET /ping (protocol section 6): the proxy answers.
-std::string ping_response(bool keep_alive);
+std::string ping_response(bool keep_alive, bool head_alone = false);
 
 // "Unauthorized" for 401.
 std::string_view reason_phrase(int status);

@@ -1,5 +1,7 @@
 #include "proxy/forwarding.hpp"
 
+#include "proxy/session_rules.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -89,12 +91,7 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, cons
 }
 
 Refusal explain(const RelayResult& result, AbortCause cause) {
-  if (cause == AbortCause::kSessionEnded) {
-    Refusal gone;
-    gone.status = 410;
-    gone.body = R"({"error":"invalid session"})";
-    return gone;
-  }
+  if (cause == AbortCause::kSessionEnded) return invalid_session();
   if (result.end == RelayEnd::kAborted && cause == AbortCause::kTimedOut)
     return refuse(504, "inference server: no answer in time");
   if (result.end == RelayEnd::kUnreachable) return refuse(502, "inference server: cannot be reached");

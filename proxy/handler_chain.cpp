@@ -1,19 +1,25 @@
 #include "proxy/handler_chain.hpp"
 
 #include "common/logging.hpp"
+#include "proxy/answer.hpp"
 #include "proxy/authentication.hpp"
 #include "proxy/forwarding.hpp"
 #include "proxy/request.hpp"
+#include "proxy/session_rules.hpp"
 
 namespace cppworker {
 namespace {
 
 // ---- endpoint
 
-std::optional<Refusal> find_endpoint(const RequestHead& head, ProxyThread& thread, Request& request) {
+// `own_allow`: the methods of the worker's own route at this path, none of which is the request's.
+std::optional<Refusal> find_endpoint(const RequestHead& head, Door door, const std::string& own_allow,
+                                     ProxyThread& thread, Request& request) {
   std::string_view target(head.target().data(), head.target().size());
   std::string_view method(head.method_string().data(), head.method_string().size());
-  EndpointTable::Found found = thread.core.endpoints.find(method, path_of(target));
+  EndpointTable::Found found;
+  if (door == Door::kPublic) found = thread.core.endpoints.find(method, path_of(target));
+  if (!own_allow.empty()) found.allow = own_allow;
   request.endpoint = found.endpoint;
   if (found.endpoint != nullptr) return std::nullopt;
   if (found.allow.empty()) return refuse(404, "proxy: no such endpoint");
@@ -42,12 +48,7 @@ Awaitable<bool> refuse_early(Connection& connection, ProxyThread& thread, const 
   co_return co_await answer(connection, thread, request, std::move(refusal));
 }
 
-Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, const Request& request) {
-  connection.active().begin_phase(thread.core.relay_limits.write);
-  bool written = co_await connection.write(ping_response(request.keep_alive));
-  connection.active().end_phase();
-  co_return written&& request.keep_alive;
-}
+// ---- answer
 
 // After a relay: the connection goes on, is closed, or the failure is explained.
 Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, const Request& request,
@@ -74,14 +75,6 @@ std::int64_t work_of(ProxyThread& thread, const Request& request) {
   // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
   spdlog::debug("{}", work.error().message);
   return 0;
-}
-
-std::optional<Refusal> replayed(ProxyThread& thread, Verdict verdict) {
-  if (verdict == Verdict::kReplayed)
-    return unauthorized(thread, Counter::kAuthReplayed, "proxy: this request was seen before");
-  if (verdict == Verdict::kStale)
-    return unauthorized(thread, Counter::kAuthStale, "proxy: this request is too old");
-  return std::nullopt;
 }
 
 // An authenticated request that isn't let in: it counts as rejected load, unless it is a replay.
@@ -149,12 +142,12 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
   if (queued) {
     bool in = co_await await_turn(connection, thread, request);
     if (!in) {
-      bool late = connection.active().cause() == AbortCause::kTimedOut;
-      request.entry.finish(late ? Outcome::kErrored : Outcome::kCancelled);
-      if (!late) co_return false;
-      co_return co_await answer(
-          connection, thread, request,
-          with_retry(refuse(429, "proxy: waited too long for its turn"), kRetryWhenFull));
+      AbortCause cause = connection.active().cause();
+      request.entry.finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
+      if (cause == AbortCause::kClientGone) co_return false;
+      Refusal refusal = with_retry(refuse(429, "proxy: waited too long for its turn"), kRetryWhenFull);
+      if (cause == AbortCause::kSessionEnded) refusal = invalid_session();
+      co_return co_await answer(connection, thread, request, std::move(refusal));
     }
   }
   RelayResult result = co_await forward(connection, thread, request, true);
@@ -180,7 +173,7 @@ std::optional<Refusal> check_phase(const ProxyThread& thread) {
   return std::nullopt;
 }
 
-Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
+Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door door) {
   ProxyCore& core = thread.core;
   Request request;
 
@@ -193,11 +186,11 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
   connection.active().begin(core.relay_limits.whole);
   request.id = request_id_of(connection.head());
   request.keep_alive = connection.wants_keep_alive();
-  if (connection.head().target() == "/ping" && !connection.has_body())
-    co_return co_await answer_ping(connection, thread, request);
 
   // endpoint
-  if (auto refusal = find_endpoint(connection.head(), thread, request))
+  FoundOwnRoute own = find_own_route(connection.head(), door);
+  if (own.route != nullptr) co_return co_await serve_own_route(*own.route, connection, thread, request);
+  if (auto refusal = find_endpoint(connection.head(), door, own.allow, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
   if (auto refusal = co_await connection.read_body(request.endpoint->max_body)) {
     if (refusal->status == 0) co_return false;
@@ -213,7 +206,7 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread) {
   }
 
   // authenticate
-  if (auto refusal = authenticate(connection.body(), thread, request))
+  if (auto refusal = authenticate(connection.body(), connection, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
   request.acceptance.endpoint = request.endpoint->ledger_index;
   request.acceptance.work_milli = work_of(thread, request);

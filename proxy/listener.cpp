@@ -14,21 +14,21 @@ using asio::ip::tcp;
 constexpr std::chrono::milliseconds kPauseAfterError{100};
 
 // One connection, request after request.
-Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread) {
+Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread, Door door) {
   bool another = co_await connection->handshake();
   while (another) {
-    another = co_await serve_request(*connection, thread);
+    another = co_await serve_request(*connection, thread, door);
     connection->finish_request();
   }
   connection->close();
 }
 
-void start_connection(tcp::socket socket, ProxyThread& thread) {
-  auto connection =
-      std::make_shared<Connection>(ClientStream(std::move(socket), thread.live.tls),
-                                   thread.core.connection_limits, thread.core.bodies, thread.ticker);
+void start_connection(tcp::socket socket, ProxyThread& thread, Door door) {
+  auto connection = std::make_shared<Connection>(
+      ClientStream(std::move(socket), door == Door::kPublic ? thread.live.tls : nullptr),
+      thread.core.connection_limits, thread.core.bodies, thread.ticker);
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
-  asio::co_spawn(thread.io, run_connection(connection, thread),
+  asio::co_spawn(thread.io, run_connection(connection, thread, door),
                  [connection, &thread](std::exception_ptr failure) {
                    thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
                    if (!failure) return;
@@ -44,7 +44,8 @@ void start_connection(tcp::socket socket, ProxyThread& thread) {
 
 }  // namespace
 
-Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<ProxyThread>>& threads) {
+Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<ProxyThread>>& threads,
+                         Door door) {
   ProxyCore& core = threads.front()->core;
   bool failing = false;
   for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
@@ -65,7 +66,7 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
     auto shared = std::make_shared<tcp::socket>(std::move(socket));
-    asio::post(thread.io, [shared, &thread] { start_connection(std::move(*shared), thread); });
+    asio::post(thread.io, [shared, &thread, door] { start_connection(std::move(*shared), thread, door); });
   }
 }
 

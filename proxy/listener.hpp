@@ -8,12 +8,13 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "common/async.hpp"
+#include "proxy/own_routes.hpp"
 #include "proxy/proxy_core.hpp"
 
 namespace cppworker {
 
-// Runs until the acceptor is closed.
+// Runs until the acceptor is closed. Only the public door has TLS, where there is any.
 Awaitable<> run_listener(asio::ip::tcp::acceptor& acceptor,
-                         std::vector<std::unique_ptr<ProxyThread>>& threads);
+                         std::vector<std::unique_ptr<ProxyThread>>& threads, Door door);
 
 }  // namespace cppworker

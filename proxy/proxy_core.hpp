@@ -19,6 +19,7 @@
 #include "proxy/endpoint_table.hpp"
 #include "proxy/memory_budget.hpp"
 #include "proxy/relay.hpp"
+#include "proxy/session_requests.hpp"
 #include "proxy/signature_verifier.hpp"
 #include "proxy/state_bell.hpp"
 #include "proxy/upstream_pool.hpp"
@@ -36,6 +37,7 @@ struct ProxyCore {
   EndpointTable endpoints;
   VerdictCache verdicts;
   MemoryBudget bodies;
+  SessionRequests session_requests = {};
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // in a row

@@ -14,6 +14,7 @@
 #include "proxy/envelope.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/proxy_core.hpp"
+#include "proxy/session_requests.hpp"
 
 namespace cppworker {
 
@@ -26,6 +27,7 @@ struct Request {
   Acceptance acceptance;                  // as it is entered into the books
   BooksEntry entry;                       // there
   AdmissionPlace place;                   // in the endpoint's admission
+  SessionRequests::Handle in_session;     // while it is one of a session's open requests
 };
 
 // Clients of a loading or restarting worker are told to ask again after this: models take tens of seconds to
@@ -43,6 +45,15 @@ inline Refusal with_retry(Refusal refusal, int seconds) {
 inline Refusal unauthorized(ProxyThread& thread, Counter reason, std::string_view text) {
   thread.core.ledger.count(reason);
   return refuse(401, text);
+}
+
+// The refusal of a request that the replay window doesn't let in; nullopt for any other verdict.
+inline std::optional<Refusal> replayed(ProxyThread& thread, Verdict verdict) {
+  if (verdict == Verdict::kReplayed)
+    return unauthorized(thread, Counter::kAuthReplayed, "proxy: this request was seen before");
+  if (verdict == Verdict::kStale)
+    return unauthorized(thread, Counter::kAuthStale, "proxy: this request is too old");
+  return std::nullopt;
 }
 
 // Why nothing can be forwarded at the moment; nullopt when it can.

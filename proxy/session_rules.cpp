@@ -179,6 +179,8 @@ Refusal answer_created(std::string_view id, std::int64_t expiration_unix_ms) {
 
 Refusal refuse_creation(SessionCreation creation) {
   if (creation == SessionCreation::kLocked) return locked();
+  if (creation == SessionCreation::kReplayed) return refuse(401, "proxy: this request was seen before");
+  if (creation == SessionCreation::kStale) return refuse(401, "proxy: this request is too old");
   Refusal refusal = refuse(429, "proxy: as many sessions as this worker takes are open");
   refusal.retry_after_s = kRetryWhenFull;
   return refusal;

@@ -60,7 +60,7 @@ std::string decode_session_id(std::string_view value);
 
 // 201, with the time at which it expires unless it is used.
 Refusal answer_created(std::string_view id, std::int64_t expiration_unix_ms);
-// 429 or 503.
+// 401, 429 or 503.
 Refusal refuse_creation(SessionCreation creation);
 
 // /session/get: 200, 400, 401 or 503.

@@ -64,6 +64,10 @@ class WorkerApp {
     listener_.emplace(std::move(*listener));
     auto admin = open_listener(io_, settings_.admin_address, settings_.admin_port);
     if (!admin) return wrap("admin", admin.error());
+    // On loopback alone, whatever the others are: what comes here is neither encrypted nor from outside.
+    auto sessions = open_listener(io_, "127.0.0.1", *settings_.session_port);
+    if (!sessions) return wrap("sessions", sessions.error());
+    session_listener_.emplace(std::move(*sessions));
     admin_.emplace(std::move(*admin));
     std::string identity = settings_.container_id ? std::to_string(*settings_.container_id) : "stand-alone";
     auto ledger = Ledger::create(settings_.run_dir + "/ledger", identity + " " + settings_.public_url);
@@ -108,6 +112,7 @@ class WorkerApp {
     nlohmann::json addresses = {{"port", listener_->local_endpoint().port()},
                                 {"admin_port", admin_->local_endpoint().port()}};
     if (!write_file_atomically(settings_.run_dir + "/addresses.json", addresses.dump() + "\n", 0644))
+                                {"session_port", session_listener_->local_endpoint().port()},
       return fail("cannot write " + settings_.run_dir + "/addresses.json");
 
     ModelServiceSetup model;
@@ -130,6 +135,7 @@ class WorkerApp {
     setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };
     setup.on_change = [this] { on_change(); };
     setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
+    setup.session_listener = session_listener_->native_handle();
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
     client_ = make_autoscaler_client(settings_.report_addresses);
     keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
@@ -284,7 +290,7 @@ class WorkerApp {
 
   asio::io_context io_{1};
   UniqueFd lock_;
-  std::optional<asio::ip::tcp::acceptor> listener_, admin_;
+  std::optional<asio::ip::tcp::acceptor> listener_, session_listener_, admin_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<ProcessRunner> processes_ = make_process_runner(io_);
   OrphanReaper reaper_{io_, [this](pid_t pid) { return processes_->owns(pid); }};

@@ -71,7 +71,7 @@ Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   spec.program = setup_.program;
   spec.args = {"--settings", setup_.settings_file, "--owner", std::to_string(owner_)};
   spec.environment = child_environment({}, {}, tree_mark);  // it parses strangers' bytes: it gets nothing
-  spec.pass_fds = {setup_.listener, for_proxy_.get()};
+  spec.pass_fds = {setup_.listener, for_proxy_.get(), setup_.session_listener};
   spec.capture_output = false;
   return spec;
 }

@@ -20,6 +20,7 @@ struct ProxyServiceSetup {
   std::string program;        // path of cppworker-proxy
   std::string settings_file;  // path of what it reads (common/proxy_settings.hpp)
   int listener = -1;          // the public port's socket
+  int session_listener = -1;  // that of the sessions' port
   std::function<void(ProxyNotice)> on_notice;
   std::function<void()> on_change, on_give_up;
 };

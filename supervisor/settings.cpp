@@ -8,6 +8,7 @@
 
 #include "common/json_reader.hpp"
 #include "common/text.hpp"
+#include "metrics/ledger_layout.hpp"
 
 namespace cppworker {
 namespace {
@@ -39,6 +40,8 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
   proxy.hold_timeout_s = static_cast<int>(object.integer("hold_timeout_s", proxy.hold_timeout_s, 0, 86400));
   proxy.max_buffered_bytes =
       object.integer("max_buffered_bytes", proxy.max_buffered_bytes, 1 << 20, std::int64_t{1} << 40);
+  proxy.max_sessions = static_cast<int>(object.integer("max_sessions", proxy.max_sessions, 0,
+                                                       static_cast<std::int64_t>(ledger_layout::kSessions)));
   proxy.user = object.string("user", proxy.user);
   object.finish();
 }
@@ -55,6 +58,8 @@ void read_file_layer(const std::string& path, Settings& settings) {
   if (auto level = object.optional("log_level")) settings.log_level = level->as_choice(kLogLevels);
   settings.listen_address = object.string("listen_address", settings.listen_address);
   settings.port = static_cast<std::uint16_t>(object.integer("port", settings.port, 0, kMaxPort));
+  if (auto port = object.optional("session_port"))
+    settings.session_port = static_cast<std::uint16_t>(port->as_integer(0, kMaxPort));
   settings.admin_address = object.string("admin_address", settings.admin_address);
   settings.admin_port =
       static_cast<std::uint16_t>(object.integer("admin_port", settings.admin_port, 0, kMaxPort));
@@ -146,6 +151,9 @@ void read_environment_layer(const ReadVariable& variable, Settings& settings) {
   else if (auto older = environment.integer("AUTH_PORT", 0, kMaxPort))
     settings.port = static_cast<std::uint16_t>(*older);
 
+  if (auto port = environment.integer("WORKER_HTTP_PORT", 0, kMaxPort))
+    settings.session_port = static_cast<std::uint16_t>(*port);
+
   bool use_ssl = environment.flag("USE_SSL");
   if (use_ssl)
     EnvironmentLayer::refuse("USE_SSL",
@@ -174,6 +182,12 @@ std::string default_run_dir(const ReadVariable& variable) {
 
 // What only the whole can tell.
 void check_together(const Settings& settings) {
+  auto same_port = [](std::uint16_t one, std::uint16_t other) { return one != 0 && one == other; };
+  if (same_port(*settings.session_port, settings.admin_port) ||
+      same_port(*settings.session_port, settings.port))
+    throw ConfigError("settings", "/session_port",
+                      "must be another than port and admin_port; it is the one after port (WORKER_HTTP_PORT) "
+                      "unless it is set");
   if (settings.container_id && settings.master_token.empty())
     EnvironmentLayer::refuse("MASTER_TOKEN",
                              "is needed to report as CONTAINER_ID; unset both to run stand-alone");
@@ -203,6 +217,8 @@ Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable,
     settings.backend_dirs.insert(settings.backend_dirs.begin(), flags.backend_dirs.begin(),
                                  flags.backend_dirs.end());
     settings.backend_dirs.push_back(home + "/launchers");
+    if (!settings.session_port)
+      settings.session_port = settings.port == 0 ? 0 : static_cast<std::uint16_t>(settings.port + 1);
     check_together(settings);
     settings.proxy.own_url = settings.public_url;
     settings.proxy.log_level = settings.log_level;

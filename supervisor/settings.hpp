@@ -23,8 +23,10 @@ struct Settings {
 
   std::string listen_address = "0.0.0.0";
   std::uint16_t port = 3000;  // 0: any free one, for tests
+  // Plain HTTP on loopback, for the inference server to end sessions; absent: the port after `port`.
+  std::optional<std::uint16_t> session_port;
   std::string admin_address = "127.0.0.1";
-  std::uint16_t admin_port = 3002;  // 3001 is the protocol's WORKER_HTTP_PORT
+  std::uint16_t admin_port = 3002;  // 3001 is the session port
 
   std::optional<std::int64_t> container_id;  // absent: stand-alone, no reports
   std::string master_token;                  // secret: in no log, in no child

@@ -120,6 +120,7 @@ void Worker::start_again() {
   if (!line) throw std::runtime_error("the worker didn't start: " + process_->output());
   auto addresses = nlohmann::json::parse(read_file(folder() + "/run/addresses.json", 4096).value());
   port_ = addresses.at("port");
+  session_port_ = addresses.at("session_port");
   admin_port_ = addresses.at("admin_port");
 }
 

@@ -91,6 +91,7 @@ class Worker {
   void start_again();
 
   std::uint16_t port() const { return port_; }
+  std::uint16_t session_port() const { return session_port_; }
   std::uint16_t admin_port() const { return admin_port_; }
   std::uint16_t server_port() const { return server_port_; }
   TestProcess& process() { return *process_; }
@@ -122,7 +123,7 @@ class Worker {
   TemporaryFolder folder_;
   std::map<std::string, std::string> environment_;
   std::unique_ptr<TestProcess> process_;
-  std::uint16_t port_ = 0, admin_port_ = 0, server_port_ = 0;
+  std::uint16_t port_ = 0, session_port_ = 0, admin_port_ = 0, server_port_ = 0;
 };
 
 }  // namespace cppworker::testing

@@ -9,6 +9,7 @@
 
 #include <fstream>
 #include <stdexcept>
+#include <nlohmann/json.hpp>
 
 #include "common/proxy_settings.hpp"
 #include "common/worker_state.hpp"
@@ -39,21 +40,26 @@ class ProxyProcessTest : public testing::Test {
     settings_.server_url = "http://" + server_.authority();
     settings_.ledger = folder_ / "ledger";
     settings_.threads = 1;  // so that what one request shows is true of the next one
-    listener_ = out_of_the_way(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (::bind(listener_.get(), generic, size) != 0 || ::listen(listener_.get(), 64) != 0 ||
-        ::getsockname(listener_.get(), generic, &size) != 0)
-      throw std::runtime_error("cannot listen");
-    port_ = ntohs(address.sin_port);
+    listener_ = listen(port_);
   }
   ~ProxyProcessTest() override {
     if (pid_ == 0) return;
     ::kill(pid_, SIGKILL);
     status_of(pid_);
+  }
+
+  static UniqueFd listen(std::uint16_t& port) {
+    UniqueFd listener = out_of_the_way(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener.get(), generic, size) != 0 || ::listen(listener.get(), 64) != 0 ||
+        ::getsockname(listener.get(), generic, &size) != 0)
+      throw std::runtime_error("cannot listen");
+    port = ntohs(address.sin_port);
+    return listener;
   }
 
   void start() {
@@ -67,6 +73,8 @@ class ProxyProcessTest : public testing::Test {
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, listener_.get(), kListenerFd);
     ::posix_spawn_file_actions_adddup2(&actions, theirs.get(), kControlFd);
+    if (session_listener_)
+      ::posix_spawn_file_actions_adddup2(&actions, session_listener_.get(), kSessionListenerFd);
     std::string program = CPPWORKER_BIN_DIR "/cppworker-proxy", file = folder_ / "proxy.json";
     std::string option = "--settings", owner_option = "--owner", owner = "7";
     char* arguments[] = {program.data(),      option.data(), file.data(),
@@ -127,8 +135,8 @@ class ProxyProcessTest : public testing::Test {
   std::unique_ptr<Ledger> ledger_;
   ScriptedServer server_;
   ProxySettings settings_;
-  UniqueFd listener_, control_;
-  std::uint16_t port_ = 0;
+  UniqueFd listener_, session_listener_, control_;
+  std::uint16_t port_ = 0, session_port_ = 0;
   pid_t pid_ = 0;
   std::string heard_;
 };
@@ -194,6 +202,37 @@ TEST_F(ProxyProcessTest, ServesOnSeveralThreads) {
   settings_.threads = 3;
   start();
   for (int i = 0; i < 9; ++i) EXPECT_EQ(ask(get_request("/ping")).body, "pong");
+}
+
+TEST_F(ProxyProcessTest, ASessionSurvivesAProxyThatIsKilled) {
+  Route route;
+  std::string created = post_request("/session/create", wrapped_body(route, R"({"lifetime": 600})"));
+  start();
+  make_ready({pem_of(test_key().get())});
+  RawMessage response = ask(created);
+  ASSERT_EQ(response.status(), 201);
+  std::string id = nlohmann::json::parse(response.body)["session_id"];
+  ::kill(pid_, SIGKILL);
+  EXPECT_TRUE(killed(status_of(std::exchange(pid_, 0))));
+
+  start();
+  make_ready({pem_of(test_key().get())});
+  EXPECT_EQ(ask(created).status(), 401);  // nor is a replay forgotten
+  RawClient client(port_);
+  client.send(post_request("/generate",
+                           wrapped_body(route, R"({"inputs": "x"})", ", \"session_id\": \"" + id + "\"")));
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  server.answer(200, "served");
+  EXPECT_EQ(client.read_response().body, "served");
+}
+
+TEST_F(ProxyProcessTest, ServesTheSessionsPortWhereThereIsOne) {
+  session_listener_ = listen(session_port_);
+  start();
+  RawClient client(session_port_);
+  EXPECT_EQ(client.exchange(get_request("/ping")).status(), 404);
+  EXPECT_EQ(client.exchange(post_request("/session/end", R"({"session_id": "unknown"})")).status(), 400);
 }
 
 TEST_F(ProxyProcessTest, EndsWithItsSupervisor) {

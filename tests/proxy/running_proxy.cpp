@@ -31,9 +31,14 @@ RunningProxy::RunningProxy(const ProxySetup& setup, std::uint16_t server_port)
   asio::ip::tcp::endpoint any_port(asio::ip::address_v4::loopback(), 0);
   acceptor_.emplace(threads_.front()->io, any_port);
   port_ = acceptor_->local_endpoint().port();
-  asio::co_spawn(threads_.front()->io, run_listener(*acceptor_, threads_), [](std::exception_ptr error) {
+  session_acceptor_.emplace(threads_.front()->io, any_port);
+  session_port_ = session_acceptor_->local_endpoint().port();
+  auto must_not_throw = [](std::exception_ptr error) {
     if (error) ADD_FAILURE() << "the listener threw";
-  });
+  };
+  asio::co_spawn(threads_.front()->io, run_listener(*acceptor_, threads_, Door::kPublic), must_not_throw);
+  asio::co_spawn(threads_.front()->io, run_listener(*session_acceptor_, threads_, Door::kSessions),
+                 must_not_throw);
   for (auto& thread : threads_) {
     work_.push_back(asio::make_work_guard(thread->io));
     running_.emplace_back([io = &thread->io] { io->run(); });

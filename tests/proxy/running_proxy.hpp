@@ -51,6 +51,7 @@ class RunningProxy {
   RunningProxy(const RunningProxy&) = delete;
 
   std::uint16_t port() const { return port_; }
+  std::uint16_t session_port() const { return session_port_; }
 
   // Returns when every thread has nothing to do until the test does something: bytes that were sent to the
   // proxy have been read (where it reads), and all that follows from them has happened.
@@ -80,7 +81,8 @@ class RunningProxy {
   std::shared_ptr<const KeyRing> keys_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;
   std::optional<asio::ip::tcp::acceptor> acceptor_;
-  std::uint16_t port_ = 0;
+  std::optional<asio::ip::tcp::acceptor> session_acceptor_;
+  std::uint16_t port_ = 0, session_port_ = 0;
   std::vector<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   std::vector<std::thread> running_;
 };

@@ -28,6 +28,7 @@ class ProxyServiceTest : public testing::Test {
     setup.program = "/opt/bin/cppworker-proxy";
     setup.settings_file = "/run/worker/proxy.json";
     setup.listener = listener.get();
+    setup.session_listener = session_listener.get();
     setup.on_notice = [this](ProxyNotice notice) { notices.push_back(notice); };
     setup.on_change = [this] { phases.emplace_back(name_of(phase())); };
     service.emplace(io, processes, *ledger, std::move(setup));
@@ -84,6 +85,7 @@ class ProxyServiceTest : public testing::Test {
   FakeProcessRunner processes;
   std::unique_ptr<Ledger> ledger = Ledger::create(folder / "ledger", "test").value();
   UniqueFd listener{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  UniqueFd session_listener{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
   std::vector<ProxyNotice> notices;
   std::vector<std::string> phases;
   std::optional<ProxyService> service;
@@ -100,6 +102,7 @@ TEST_F(ProxyServiceTest, LaunchesTheProxyOnTheListenerWithNothingOfOurEnvironmen
   EXPECT_THAT(spec.environment, ElementsAre("CPPWORKER_TREE=" + service->service().tree_mark()))
       << "it parses strangers' bytes";
   EXPECT_EQ(spec.pass_fds.at(kListenerFd - 3), listener.get());
+  EXPECT_EQ(spec.pass_fds.at(kSessionListenerFd - 3), session_listener.get());
   EXPECT_FALSE(spec.capture_output) << "it logs as we do, to the same place";
 }
 

@@ -129,6 +129,29 @@ TEST_F(SettingsTest, FileHasAllOfItsMembers) {
   EXPECT_EQ(made.proxy.between_bytes_timeout_s, 12);
 }
 
+TEST_F(SettingsTest, ThePortOfTheSessionsIsTheNextOneUnlessItIsSet) {
+  EXPECT_EQ(settings().session_port, 3001);
+  variables["WORKER_PORT"] = "8000";
+  EXPECT_EQ(settings().session_port, 8001);
+  write(R"({"session_port": 9000})");
+  EXPECT_EQ(settings().session_port, 9000);
+  variables["WORKER_HTTP_PORT"] = "9001";
+  EXPECT_EQ(settings().session_port, 9001);
+  variables["WORKER_PORT"] = "0";
+  variables.erase("WORKER_HTTP_PORT");
+  write("{}");
+  EXPECT_EQ(settings().session_port, 0);
+}
+
+TEST_F(SettingsTest, ThePortOfTheSessionsIsNoOthers) {
+  variables["WORKER_PORT"] = "3001";
+  EXPECT_THAT(refusal(), HasSubstr("/session_port: must be another than port and admin_port"));
+  variables["WORKER_HTTP_PORT"] = "3001";
+  EXPECT_THAT(refusal(), HasSubstr("/session_port: must be another"));
+  variables["WORKER_HTTP_PORT"] = "3005";
+  EXPECT_EQ(settings().session_port, 3005);
+}
+
 TEST_F(SettingsTest, CompleteThePartOfTheProxy) {
   write(R"({"log_level": "debug", "run_dir": "/run/worker", "public_url": "http://198.51.100.1:80"})");
   const ProxySettings proxy = settings().proxy;

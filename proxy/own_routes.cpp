@@ -1,0 +1,75 @@
+#include "proxy/own_routes.hpp"
+
+#include <array>
+
+#include "proxy/answer.hpp"
+#include "proxy/session_routes.hpp"
+#include "proxy/session_rules.hpp"
+
+namespace cppworker {
+namespace {
+
+using Kind = OwnRoute::Kind;
+
+constexpr std::array kRoutes = {
+    OwnRoute{Kind::kPing, "GET", "/ping"},
+    OwnRoute{Kind::kPing, "HEAD", "/ping"},
+    OwnRoute{Kind::kSessionCreate, "POST", "/session/create"},
+    OwnRoute{Kind::kSessionGet, "POST", "/session/get"},
+    OwnRoute{Kind::kSessionHealth, "POST", "/session/health"},
+    OwnRoute{Kind::kSessionEnd, "POST", "/session/end"},
+};
+
+Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, const Request& request) {
+  std::string response = ping_response(request.keep_alive, connection.is_head_request());
+  connection.active().begin_phase(thread.core.relay_limits.write);
+  bool written = co_await connection.write(response);
+  connection.active().end_phase();
+  co_return written&& request.keep_alive;
+}
+
+}  // namespace
+
+FoundOwnRoute find_own_route(const RequestHead& head, Door door) {
+  std::string_view method(head.method_string().data(), head.method_string().size());
+  std::string_view path = path_of({head.target().data(), head.target().size()});
+  FoundOwnRoute found;
+  for (const OwnRoute& route : kRoutes) {
+    if (route.path != path) continue;
+    if (door == Door::kSessions && route.kind != Kind::kSessionEnd) continue;
+    if (route.method == method) return {&route, {}};
+    found.allow.append(found.allow.empty() ? "" : ", ").append(route.method);
+  }
+  return found;
+}
+
+Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, ProxyThread& thread,
+                                Request& request) {
+  if (auto refusal = co_await connection.read_body(kLargestSessionBody)) {
+    if (refusal->status == 0) co_return false;
+    co_return co_await refuse_early(connection, thread, request, *refusal);
+  }
+  Refusal answered;
+  switch (route.kind) {
+    case Kind::kPing:
+      co_return co_await answer_ping(connection, thread, request);
+    case Kind::kSessionCreate:
+      answered = create_session(connection, thread, request);
+      break;
+    case Kind::kSessionGet:
+      answered = get_session(connection.body(), thread);
+      break;
+    case Kind::kSessionHealth:
+      answered = session_health(connection.body(), thread);
+      break;
+    case Kind::kSessionEnd:
+      answered = co_await end_session(connection.body(), thread);
+      break;
+  }
+  // What was wrong with the session is counted by itself; a body that can't be read isn't its business.
+  if (answered.status == 422)
+    co_return co_await refuse_early(connection, thread, request, std::move(answered));
+  co_return co_await answer(connection, thread, request, std::move(answered));
+}
+
+}  // namespace cppworker
