@@ -10,7 +10,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> kPhases = {"loading", "ready", "unhealthy", "draining"};
-constexpr std::array<std::string_view, 4> kNotices = {"serving", "signatures_failing", "drained", "alive"};
+constexpr std::array<std::string_view, 5> kNotices = {"serving", "signatures_failing", "drained",
+                                                      "update_requested", "alive"};
 
 template <class Enum, std::size_t N>
 Result<Enum> find_name(const std::array<std::string_view, N>& names, const json& value) {
@@ -26,11 +27,9 @@ std::string_view phase_name(ModelPhase phase) {
 }
 
 std::string encode(const WorkerState& state) {
-  json message = {{"model", phase_name(state.phase)},
-                  {"public_keys", state.public_keys},
-                  {"max_perf", state.max_perf},
-                  {"certificate", state.certificate},
-                  {"private_key", state.private_key}};
+  json message = {{"model", phase_name(state.phase)}, {"public_keys", state.public_keys},
+                  {"max_perf", state.max_perf},       {"certificate", state.certificate},
+                  {"private_key", state.private_key}, {"update_digest", state.update_digest}};
   return message.dump() + "\n";
 }
 
@@ -45,8 +44,11 @@ Result<WorkerState> decode_state(std::string_view line) {
   json certificate = message.value("certificate", json());
   json private_key = message.value("private_key", json());
   json max_perf = message.value("max_perf", json());
-  if (!certificate.is_string() || !private_key.is_string() || !max_perf.is_number())
-    return fail("cannot understand a control message: no certificate or max_perf");
+  json update_digest = message.value("update_digest", json());
+  if (!certificate.is_string() || !private_key.is_string() || !max_perf.is_number() ||
+      !update_digest.is_string())
+    return fail("cannot understand a control message: no certificate, max_perf or update_digest");
+  state.update_digest = update_digest.get<std::string>();
   state.certificate = certificate.get<std::string>();
   state.private_key = private_key.get<std::string>();
   state.max_perf = max_perf.get<double>();

@@ -38,6 +38,9 @@ struct WorkerState {
   // PEM, what the public port is served under; both empty without TLS. They come this way, since the proxy's
   // user can't read the key's file. Secret.
   std::string certificate, private_key;
+  // SHA-256 of the master token (token_digest.hpp); empty: nobody may have the instance updated. Never in a
+  // file: it would be there for everybody to try tokens on.
+  std::string update_digest;
   bool operator==(const WorkerState&) const = default;
 };
 
@@ -45,6 +48,7 @@ enum class ProxyNotice {
   kServing,            // accepts connections on the inherited socket
   kSignaturesFailing,  // several signatures in a row were wrong: the public key may have changed
   kDrained,            // draining, and nothing is in flight any more
+  kUpdateRequested,    // the holder of the master token wants the instance updated
   kAlive,              // every thread's loop has turned since the last one
 };
 

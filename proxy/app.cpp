@@ -72,7 +72,8 @@ class ProxyApp {
               .bodies = MemoryBudget(static_cast<std::uint64_t>(settings.max_buffered_bytes)),
               .connection_limits = {},
               .relay_limits = {},
-              .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); }} {
+              .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); },
+              .ask_for_update = [this] { control_->send(ProxyNotice::kUpdateRequested); }} {
     core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
     core_.relay_limits.between = std::chrono::seconds(settings.between_bytes_timeout_s);
@@ -144,6 +145,7 @@ class ProxyApp {
     LiveState live;
     live.phase = state.phase;
     live.keys = keys ? *keys : nullptr;
+    live.update_digest = state.update_digest;
     bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
     // Not before: a thread that still goes by the old state may let another request in.
     hand_over(live, threads_, [this, begins_draining] {

@@ -5,6 +5,7 @@
 #include "proxy/answer.hpp"
 #include "proxy/session_routes.hpp"
 #include "proxy/session_rules.hpp"
+#include "proxy/update_route.hpp"
 
 namespace cppworker {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::array kRoutes = {
     OwnRoute{Kind::kSessionGet, "POST", "/session/get"},
     OwnRoute{Kind::kSessionHealth, "POST", "/session/health"},
     OwnRoute{Kind::kSessionEnd, "POST", "/session/end"},
+    OwnRoute{Kind::kUpdate, "POST", "/pyworker/update"},
 };
 
 Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, const Request& request) {
@@ -64,6 +66,9 @@ Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, P
       break;
     case Kind::kSessionEnd:
       answered = co_await end_session(connection.body(), thread);
+      break;
+    case Kind::kUpdate:
+      answered = request_update(connection.head(), thread);
       break;
   }
   // What was wrong with the session is counted by itself; a body that can't be read isn't its business.

@@ -19,7 +19,7 @@ enum class Door {
 };
 
 struct OwnRoute {
-  enum class Kind { kPing, kSessionCreate, kSessionGet, kSessionHealth, kSessionEnd };
+  enum class Kind { kPing, kSessionCreate, kSessionGet, kSessionHealth, kSessionEnd, kUpdate };
 
   Kind kind;
   std::string_view method;

@@ -42,7 +42,8 @@ struct ProxyCore {
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // in a row
   std::atomic<std::int64_t> connections{0};
-  std::function<void()> ask_for_key;  // thread-safe
+  std::function<void()> ask_for_key;     // thread-safe
+  std::function<void()> ask_for_update;  // the same
 };
 
 // The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no
@@ -51,6 +52,7 @@ struct LiveState {
   ModelPhase phase = ModelPhase::kLoading;
   std::uint64_t epoch = 0;                  // grows whenever the phase changes: a restart is never missed
   std::shared_ptr<const KeyRing> keys;      // nullptr: no key yet
+  std::string update_digest;                // of the master token; empty: there is none
   std::shared_ptr<asio::ssl::context> tls;  // of connections that begin now; nullptr: plain
 };
 

@@ -8,6 +8,7 @@
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
 #include "common/text.hpp"
+#include "common/token_digest.hpp"
 #include "metrics/autoscaler_client.hpp"
 #include "metrics/load_reporter.hpp"
 #include "metrics/system_probe.hpp"
@@ -18,6 +19,7 @@
 #include "supervisor/public_key_keeper.hpp"
 #include "supervisor/run_directory.hpp"
 #include "supervisor/status_pages.hpp"
+#include "supervisor/update_mark.hpp"
 
 namespace cppworker {
 namespace {
@@ -62,12 +64,12 @@ class WorkerApp {
     auto listener = open_listener(io_, settings_.listen_address, settings_.port);
     if (!listener) return listener.error();
     listener_.emplace(std::move(*listener));
-    auto admin = open_listener(io_, settings_.admin_address, settings_.admin_port);
-    if (!admin) return wrap("admin", admin.error());
     // On loopback alone, whatever the others are: what comes here is neither encrypted nor from outside.
     auto sessions = open_listener(io_, "127.0.0.1", *settings_.session_port);
     if (!sessions) return wrap("sessions", sessions.error());
     session_listener_.emplace(std::move(*sessions));
+    auto admin = open_listener(io_, settings_.admin_address, settings_.admin_port);
+    if (!admin) return wrap("admin", admin.error());
     admin_.emplace(std::move(*admin));
     std::string identity = settings_.container_id ? std::to_string(*settings_.container_id) : "stand-alone";
     auto ledger = Ledger::create(settings_.run_dir + "/ledger", identity + " " + settings_.public_url);
@@ -110,9 +112,9 @@ class WorkerApp {
     std::string proxy_file = settings_.run_dir + "/proxy.json";
     if (!write_file_atomically(proxy_file, encode(proxy), 0644)) return fail("cannot write " + proxy_file);
     nlohmann::json addresses = {{"port", listener_->local_endpoint().port()},
+                                {"session_port", session_listener_->local_endpoint().port()},
                                 {"admin_port", admin_->local_endpoint().port()}};
     if (!write_file_atomically(settings_.run_dir + "/addresses.json", addresses.dump() + "\n", 0644))
-                                {"session_port", session_listener_->local_endpoint().port()},
       return fail("cannot write " + settings_.run_dir + "/addresses.json");
 
     ModelServiceSetup model;
@@ -132,10 +134,10 @@ class WorkerApp {
     setup.program = proxy_program_;
     setup.settings_file = proxy_file;
     setup.listener = listener_->native_handle();
+    setup.session_listener = session_listener_->native_handle();
     setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };
     setup.on_change = [this] { on_change(); };
     setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
-    setup.session_listener = session_listener_->native_handle();
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
     client_ = make_autoscaler_client(settings_.report_addresses);
     keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
@@ -193,6 +195,7 @@ class WorkerApp {
     state.phase = phase();
     state.public_keys = keys_->keys();
     state.max_perf = model_->figures().max_perf;
+    if (!settings_.master_token.empty()) state.update_digest = token_digest(settings_.master_token);
     if (state != published_) {
       if (state.phase != published_.phase) spdlog::info("worker: {}", phase_name(state.phase));
       published_ = state;
@@ -215,6 +218,12 @@ class WorkerApp {
         return;
       case ProxyNotice::kSignaturesFailing:
         return keys_->refetch();
+      case ProxyNotice::kUpdateRequested:
+        if (auto made = make_update_mark(); !made)
+          spdlog::error("{}", made.error().message);
+        else
+          spdlog::info("An update was asked for: {} is made", kUpdateMark);
+        return;
       case ProxyNotice::kAlive:
         return;  // ProxyService keeps watch over it
       case ProxyNotice::kDrained:

@@ -11,13 +11,16 @@ TEST(WorkerStateTest, ComesBackAsItWasSent) {
     WorkerState state;
     state.phase = phase;
     state.public_keys = {"-----BEGIN PUBLIC KEY-----\nA\n", "second"};
+    state.max_perf = 12.5;
+    state.update_digest = "ba78";
     std::string line = encode(state);
     EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
     auto decoded = decode_state(line);
     ASSERT_TRUE(decoded);
     EXPECT_EQ(*decoded, state);
   }
-  for (ProxyNotice notice : {ProxyNotice::kServing, ProxyNotice::kSignaturesFailing, ProxyNotice::kDrained})
+  for (ProxyNotice notice : {ProxyNotice::kServing, ProxyNotice::kSignaturesFailing, ProxyNotice::kDrained,
+                             ProxyNotice::kUpdateRequested, ProxyNotice::kAlive})
     EXPECT_EQ(decode_notice(encode(notice)).value(), notice);
 }
 
