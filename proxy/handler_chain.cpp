@@ -10,6 +10,8 @@
 namespace cppworker {
 namespace {
 
+namespace http = boost::beast::http;
+
 // ---- endpoint
 
 // `own_allow`: the methods of the worker's own route at this path, none of which is the request's.
@@ -28,24 +30,12 @@ std::optional<Refusal> find_endpoint(const RequestHead& head, Door door, const s
   return refusal;
 }
 
-// ---- answer
-
-Awaitable<bool> answer(Connection& connection, ProxyThread& thread, const Request& request, Refusal refusal) {
-  // What is still on its way of the body would be read as the next request.
-  bool keep_alive = request.keep_alive && !refusal.close && !connection.body_unread();
-  std::string response = refusal_response(refusal, keep_alive, request.id);
-  connection.active().begin_phase(thread.core.relay_limits.write);
-  bool written = co_await connection.write(response);
-  connection.active().end_phase();
-  if (!keep_alive && written) co_await connection.close_lingering();
-  co_return keep_alive&& written;
-}
-
-Awaitable<bool> refuse_early(Connection& connection, ProxyThread& thread, const Request& request,
-                             Refusal refusal) {
-  if (refusal.status / 100 == 4 && refusal.status != 401)
-    thread.core.ledger.count(bad_request_counter(refusal.status));
-  co_return co_await answer(connection, thread, request, std::move(refusal));
+// A body without its length isn't read at all (RFC 9112 section 6.3), and none can't be signed.
+bool lacks_length(const RequestHead& head, const Request& request) {
+  bool has_body = head.method() != http::verb::get && head.method() != http::verb::head;
+  return has_body && request.endpoint->definition.auth == EndpointDefinition::Auth::kSignature &&
+         head.find(http::field::content_length) == head.end() &&
+         head.find(http::field::transfer_encoding) == head.end();
 }
 
 // ---- answer
@@ -192,6 +182,9 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   if (own.route != nullptr) co_return co_await serve_own_route(*own.route, connection, thread, request);
   if (auto refusal = find_endpoint(connection.head(), door, own.allow, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
+  if (lacks_length(connection.head(), request))
+    co_return co_await refuse_early(connection, thread, request,
+                                    refuse(411, "proxy: the body's length is missing"));
   if (auto refusal = co_await connection.read_body(request.endpoint->max_body)) {
     if (refusal->status == 0) co_return false;
     co_return co_await refuse_early(connection, thread, request, *refusal);

@@ -293,5 +293,19 @@ TEST_F(QueueTest, TheQueueSpansThreads) {
   EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
 }
 
+// The Python worker counted requests by the client's reqnum: two of one number were one.
+TEST_F(AccountingTest, RequestsOfOneReqnumAreAsManyAsTheyAre) {
+  Route route = next_route();
+  route.covers = SignedText::kUrlOnly;
+  Exchange first = begin(generate(route)), second = begin(generate(route));
+  EXPECT_EQ(proxy().books().in_flight.size(), 2u);
+  EXPECT_EQ(proxy().books().distinct_reqnums, 1u);
+  for (Exchange* call : {&first, &second}) {
+    call->server.answer(200, "{}");
+    call->client.read_response();
+  }
+  EXPECT_EQ(proxy().books().totals.served.requests, 2);
+}
+
 }  // namespace
 }  // namespace cppworker

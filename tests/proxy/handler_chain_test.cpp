@@ -295,5 +295,38 @@ TEST_F(HandlerChainTest, RefusalsEchoTheRequestIdToo) {
   EXPECT_NE(refused(get_request("/nowhere")).header("X-Request-Id"), "");
 }
 
+// RFC 9110 section 9.3.2. The body's bytes would be read as the next response.
+TEST_F(HandlerChainTest, OwnAnswersToAHeadRequestHaveNoBody) {
+  for (const char* target : {"/ping", "/nowhere", "/open"}) {
+    RawClient client = connect();
+    client.send("HEAD " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    proxy().settle();
+    EXPECT_THAT(client.read_now(), testing::EndsWith("\r\n\r\n")) << target;
+  }
+}
+
+TEST_F(HandlerChainTest, PingIsForGetAndHeadWithAnyQuery) {
+  EXPECT_EQ(refused("DELETE /ping HTTP/1.1\r\nHost: h\r\n\r\n").header("Allow"), "GET, HEAD");
+  EXPECT_EQ(refused(get_request("/ping?now=1")).body, "pong");
+}
+
+TEST_F(HandlerChainTest, ASignedRequestSaysHowLongItsBodyIs) {
+  expect_error(refused("POST /generate HTTP/1.1\r\nHost: h\r\n\r\n"), 411,
+               "proxy: the body's length is missing");
+  EXPECT_EQ(refused(post_request("/generate", "")).status(), 422);
+  EXPECT_EQ(begin("POST /open HTTP/1.1\r\nHost: h\r\n\r\n").request.body, "");
+  expect_books_untouched();
+}
+
+TEST_F(HandlerChainTest, ABodyThatIsNestedTooDeeplyIsA422) {
+  auto nested = [](int depth) {
+    return "{\"a\": " + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  EXPECT_EQ(forwarded(wrapped_body(next_route(), nested(250))), nested(250));
+  RawMessage response = refused_body(wrapped_body(next_route(), nested(256)));
+  EXPECT_EQ(response.status(), 422);
+  EXPECT_EQ(response.body, R"({"error":"JSON nested too deeply"})");
+}
+
 }  // namespace
 }  // namespace cppworker
