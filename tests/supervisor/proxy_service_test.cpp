@@ -42,8 +42,8 @@ class ProxyServiceTest : public testing::Test {
   }
   // The test is now the proxy that was launched last.
   void take_over() {
-    ASSERT_EQ(processes.last().fds.size(), 2u);
-    proxy = ProxyEnd(std::move(processes.last().fds[1]));
+    ASSERT_EQ(processes.last().fds.size(), 3u);
+    proxy = ProxyEnd(std::move(processes.last().fds[kControlFd - kListenerFd]));
   }
   void become_ready() {
     launch();
