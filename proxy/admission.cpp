@@ -103,7 +103,12 @@ void Admission::abandon(const WaiterPtr& waiter, Clock::time_point now) {
   if (in) leave(waiter, false, now);
 }
 
-void Admission::wake(const WaiterPtr& waiter) {
+void Admission::close() {
+  closed_ = true;
+}
+
+void Admission::wake(const WaiterPtr& waiter) const {
+  if (closed_) return;
   asio::post(waiter->executor_, [waiter] {
     if (waiter->timer_) waiter->timer_->cancel();
   });

@@ -12,6 +12,7 @@
 // Threads: shared by all threads of the proxy. A waiter is woken on its own executor.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -95,17 +96,22 @@ class Admission {
   // Undoes reserve(), whether the waiter is still queued or in by now. Nobody may be waiting on it.
   void abandon(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
+  // The threads have ended: from now on nobody is woken, since the loops of the waiters go one after the
+  // other.
+  void close();
+
   std::size_t inside() const;
   std::size_t queued() const;
 
  private:
   std::chrono::seconds rounded(std::chrono::duration<double> wait) const;
-  static void wake(const WaiterPtr& waiter);
+  void wake(const WaiterPtr& waiter) const;
 
   const AdmissionLimits limits_;
   mutable std::mutex mutex_;
   ServiceRate rate_;
   std::size_t inside_ = 0;
+  std::atomic<bool> closed_ = false;
   std::uint64_t queued_bytes_ = 0;
   std::deque<WaiterPtr> queue_;
 };

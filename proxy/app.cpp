@@ -127,6 +127,7 @@ class ProxyApp {
       });
     first().run();
     for (std::thread& thread : running) thread.join();
+    for (Admission& admission : core_.endpoints.admissions()) admission.close();
     return 0;
   }
 

@@ -60,12 +60,13 @@ struct ProxyThread {
   ProxyThread(ProxyCore& shared, asio::ip::tcp::endpoint server) : core(shared), pool(server) {}
 
   ProxyCore& core;
+  // Before the loop, and so destroyed after it, with which the requests go that listen to the bell.
+  StateBell bell;  // rung when `live` has changed
   asio::io_context io{1};
   DeadlineTicker ticker;
   UpstreamPool pool;
   std::vector<std::unique_ptr<WorkloadEvaluator>> workloads;  // by Endpoint::position
   LiveState live;
-  StateBell bell;                       // rung when `live` has changed
   std::atomic<std::uint64_t> turns{0};  // of the loop, as the watchdog sees it
 };
 

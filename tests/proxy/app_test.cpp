@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <gmock/gmock.h>
+
 #include <fstream>
 #include <stdexcept>
 #include <nlohmann/json.hpp>
@@ -202,6 +204,26 @@ TEST_F(ProxyProcessTest, ServesOnSeveralThreads) {
   settings_.threads = 3;
   start();
   for (int i = 0; i < 9; ++i) EXPECT_EQ(ask(get_request("/ping")).body, "pong");
+}
+
+// With the coroutines of its requests go their entries in the books.
+TEST_F(ProxyProcessTest, WhatIsInFlightAtItsEndIsErrored) {
+  start();
+  make_ready({pem_of(test_key().get())});
+  std::vector<RawClient> clients;
+  std::vector<UpstreamConnectionInTest> servers;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    Route route;
+    route.reqnum = i + 1;
+    route.request_idx = static_cast<std::int64_t>(i);
+    clients.emplace_back(port_).send(post_request("/generate", wrapped_body(route, R"({"inputs": "x"})")));
+    servers.push_back(server_.accept());
+    servers.back().read_request();
+  }
+  ::kill(pid_, SIGTERM);
+  EXPECT_EQ(exit_status(), 0);
+  EXPECT_TRUE(ledger_->snapshot().in_flight.empty());
+  EXPECT_THAT(ledger_->finished(false, 10), testing::UnorderedElementsAre(0, 1, 2));
 }
 
 TEST_F(ProxyProcessTest, ASessionSurvivesAProxyThatIsKilled) {

@@ -106,6 +106,7 @@ TEST_F(HandlerChainTest, AWrongSignatureIsA401) {
   static const auto stranger = make_key(2048);
   Route forged = next_route();
   forged.key = stranger;
+  forged.request_idx = 41;  // which the autoscaler must not hear of
   expect_error(refused_body(wrapped_body(forged, "{}")), 401, "proxy: the signature is wrong");
   // One that was made for another cost.
   std::string body = wrapped_body(next_route(), "{}");
@@ -120,9 +121,11 @@ TEST_F(HandlerChainTest, ASignatureForAnotherWorkerIsA401) {
     Route other = next_route();
     other.covers = covers;
     other.url = "http://203.0.113.5:41235";
+    other.request_idx = 42;
     expect_error(refused_body(wrapped_body(other, "{}")), 401, "proxy: the signature is for another worker");
   }
   EXPECT_EQ(proxy().counted(Counter::kAuthOtherWorker), 2u);
+  expect_books_untouched();
   expect_books_untouched();
 }
 
@@ -134,11 +137,14 @@ TEST_F(HandlerChainTest, AWorkerWithoutAnUrlOfItsOwnTakesAnySignedOne) {
 }
 
 TEST_F(HandlerChainTest, AReplayIsA401) {
-  std::string body = wrapped_body(next_route(), "{}");
+  Route route = next_route();
+  route.request_idx = 43;
+  std::string body = wrapped_body(route, "{}");
   forwarded(body);
   LedgerSnapshot before = proxy().books();
   expect_error(refused_body(body), 401, "proxy: this request was seen before");
   EXPECT_EQ(proxy().books().totals, before.totals);
+  EXPECT_EQ(proxy().books().failed.waiting, 0u);
   EXPECT_EQ(proxy().counted(Counter::kAuthReplayed), 1u);
 }
 

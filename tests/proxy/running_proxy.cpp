@@ -49,6 +49,7 @@ RunningProxy::RunningProxy(const ProxySetup& setup, std::uint16_t server_port)
 RunningProxy::~RunningProxy() {
   for (auto& thread : threads_) thread->io.stop();
   for (std::thread& thread : running_) thread.join();
+  for (Admission& admission : core_.endpoints.admissions()) admission.close();
 }
 
 std::vector<asio::io_context*> RunningProxy::loops() {
