@@ -13,8 +13,11 @@
 #include "metrics/load_reporter.hpp"
 #include "metrics/system_probe.hpp"
 #include "supervisor/admin_server.hpp"
+#include "supervisor/launch_cgroup.hpp"
+#include "supervisor/launch_records.hpp"
 #include "supervisor/model_service.hpp"
 #include "supervisor/orphan_reaper.hpp"
+#include "supervisor/port_check.hpp"
 #include "supervisor/proxy_service.hpp"
 #include "supervisor/public_key_keeper.hpp"
 #include "supervisor/run_directory.hpp"
@@ -29,6 +32,8 @@ constexpr std::chrono::seconds kKeyFetchLimit{10};
 // After everything has stopped, for the autoscaler to hear the end of it. An instance that is taken away
 // doesn't wait much longer.
 constexpr std::chrono::seconds kLastReportLimit{3};
+// For each tree that a killed worker left. SIGKILL works at once, except on what a driver holds.
+constexpr std::chrono::seconds kPredecessorLimit{20};
 
 Awaitable<Result<std::string>> fetch_key_from(Url url) {
   HttpRequest request;
@@ -58,6 +63,7 @@ class WorkerApp {
     auto held = hold_run_directory(settings_.run_dir);
     if (!held) return held.error();
     lock_ = std::move(*held);
+    if (auto ended = end_predecessors(); !ended) return ended;
     std::error_code error;
     std::filesystem::create_directories(settings_.run_dir + "/logs", error);
     if (error) return fail("cannot make " + settings_.run_dir + "/logs: " + error.message());
@@ -82,6 +88,9 @@ class WorkerApp {
     return prepare_services();
   }
 
+  // After a failed prepare.
+  ExitCode failure_code() const { return exit_code_ == kExitClean ? kExitCannotStart : exit_code_; }
+
   int run() {
     if (!become_subreaper())
       spdlog::warn("Cannot adopt orphans of the inference server: they go to PID 1 instead");
@@ -103,6 +112,23 @@ class WorkerApp {
   }
 
  private:
+  // What a worker on this run directory left that was killed: it would hold the GPU, and the ports.
+  Result<void> end_predecessors() {
+    records_.emplace(settings_.run_dir + "/launches.json");
+    std::vector<ProcessInfo> survivors;
+    asio::co_spawn(io_, end_left_behind(*records_, kPredecessorLimit),
+                   [&](std::exception_ptr error, std::vector<ProcessInfo> left) {
+                     rethrow(error);
+                     survivors = std::move(left);
+                   });
+    io_.run();
+    io_.restart();
+    if (survivors.empty()) return {};
+    exit_code_ = kExitUnkillable;
+    return fail("cannot start: process " + survivors.front().text() +
+                " of a worker before this one withstands SIGKILL; the machine needs a restart");
+  }
+
   Result<void> prepare_services() {
     Url server = backend_.server;
     if (settings_.server_url) server = *parse_url(*settings_.server_url);
@@ -125,6 +151,10 @@ class WorkerApp {
     model.program_dir = std::filesystem::path(proxy_program_).parent_path();
     model.benchmark = settings_.benchmark;
     model.on_change = [this] { on_change(); };
+    model.before_launch = [server] { return check_port_is_free(server.port); };
+    model.records = &*records_;
+    model.cgroup = own_cgroup_folder().value_or("");
+    model.add_requests = [this](PostMortem& made) { add_requests(made, ledger_->snapshot(), 0); };
     model.on_give_up = [this] { give_up(model_->service(), kExitModelGaveUp); };
     auto made = ModelService::make(io_, *processes_, std::move(model));
     if (!made) return made.error();
@@ -137,6 +167,8 @@ class WorkerApp {
     setup.session_listener = session_listener_->native_handle();
     setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };
     setup.on_change = [this] { on_change(); };
+    setup.records = &*records_;
+    setup.post_mortem_folder = settings_.run_dir + "/postmortem";
     setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
     client_ = make_autoscaler_client(settings_.report_addresses);
@@ -299,6 +331,7 @@ class WorkerApp {
 
   asio::io_context io_{1};
   UniqueFd lock_;
+  std::optional<LaunchRecords> records_;
   std::optional<asio::ip::tcp::acceptor> listener_, session_listener_, admin_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<ProcessRunner> processes_ = make_process_runner(io_);
@@ -335,7 +368,7 @@ int run_worker(const Settings& settings, const std::string& program_dir) {
   WorkerApp app(settings, std::move(*backend), program_dir + "/cppworker-proxy");
   if (Result<void> prepared = app.prepare(); !prepared) {
     spdlog::critical("{}", prepared.error().message);
-    return kExitCannotStart;
+    return app.failure_code();
   }
   spdlog::info("cppworker {} with backend {}{}", CPPWORKER_VERSION, settings.backend,
                settings.container_id ? "" : ", stand-alone: nothing is reported");

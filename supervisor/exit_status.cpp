@@ -19,20 +19,22 @@ ExitStatus ExitStatus::from_wait_status(int status) {
 }
 
 std::string ExitStatus::text() const {
-  switch (kind) {
-    case Kind::kCode:
-      return "exit code " + std::to_string(code);
-    case Kind::kSignal: {
-      const char* abbreviation = sigabbrev_np(signal);
-      std::string made = "signal " + std::to_string(signal);
-      if (abbreviation != nullptr) made += " (SIG" + std::string(abbreviation) + ")";
-      if (core) made += ", core dumped";
-      return made;
-    }
-    case Kind::kUnknown:
-      break;
+  std::string made = "unknown exit status";
+  if (kind == Kind::kCode) made = "exit code " + std::to_string(code);
+  if (kind == Kind::kSignal) {
+    made = "signal " + std::to_string(signal);
+    if (const char* abbreviation = sigabbrev_np(signal)) made += " (SIG" + std::string(abbreviation) + ")";
+    if (core) made += ", core dumped";
   }
-  return "unknown exit status";
+  if (out_of_memory) made += ", out of memory";
+  return made;
+}
+
+std::string ExitStatus::short_text() const {
+  if (kind == Kind::kCode) return std::to_string(code);
+  if (kind != Kind::kSignal) return "unknown";
+  const char* abbreviation = sigabbrev_np(signal);
+  return abbreviation != nullptr ? "SIG" + std::string(abbreviation) : "signal " + std::to_string(signal);
 }
 
 }  // namespace cppworker

@@ -22,6 +22,9 @@ constexpr std::chrono::milliseconds kProbeWhileAwaited{100};
 // Where no backend says how to ask for health.
 constexpr std::chrono::seconds kDefaultInterval{10};
 
+// A hook's own deadline comes first; what it left is ended before it is over.
+constexpr std::chrono::seconds kHookMargin{10};
+
 LogPatterns patterns_of(const LogDefinition& log) {
   LogPatterns patterns;
   patterns.ready = log.ready;
@@ -60,6 +63,9 @@ ServicePolicy policy_of(const ModelServiceSetup& setup) {
   policy.measures = setup.benchmark && setup.backend.benchmark.has_value();
   policy.start_deadline = setup.backend.startup_deadline;
   policy.stop = stop_steps_of(setup.backend);
+  if (setup.backend.hooks.pre_stop)
+    policy.stop.insert(policy.stop.begin(), {.wait = setup.backend.hooks.pre_stop->timeout + kHookMargin,
+                                             .to = StopStep::To::kHook});
   policy.backoff_first = setup.backend.restart.first_wait;
   policy.backoff_most = setup.backend.restart.longest_wait;
   if (setup.backend.restart.give_up) policy.give_up = give_up_rules_of(*setup.backend.restart.give_up);
@@ -94,6 +100,16 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
     if (self->setup_.on_give_up) self->setup_.on_give_up();
   };
   hooks.starts_processes = true;
+  hooks.programs = made->setup_.backend.hooks;
+  hooks.before_launch = made->setup_.before_launch;
+  hooks.records = made->setup_.records;
+  hooks.cgroup = made->setup_.cgroup;
+  hooks.on_failure = made->setup_.add_requests;
+  hooks.on_failed = [self](PostMortem post_mortem) {
+    const auto& lines = self->ring_.lines();
+    post_mortem.last_lines.assign(lines.begin(), lines.end());
+    keep_post_mortem(self->setup_.run_dir + "/postmortem", post_mortem);
+  };
   made->service_ = std::make_unique<Service>(io, processes, "model", std::move(policy), std::move(hooks));
   return made;
 }

@@ -29,6 +29,10 @@ struct ModelServiceSetup {
   bool benchmark = true;
   std::function<void()> on_change;  // phase or figures
   std::function<void()> on_give_up;
+  std::function<Result<void>()> before_launch;    // of Service
+  LaunchRecords* records = nullptr;               // as in Service
+  std::string cgroup;                             // as in Service
+  std::function<void(PostMortem&)> add_requests;  // what is in flight
 };
 
 // What the model has told about itself; kept over restarts until the next figure replaces it.

@@ -35,6 +35,7 @@ struct ChildPlan {
   std::vector<int> passed;  // copies, all numbered above the places that they go to
   pid_t supervisor;
   std::uint64_t limit_mark;
+  int cgroup_procs;
 };
 
 [[noreturn]] void give_up(int report, const char* step) {
@@ -63,6 +64,9 @@ void reset_signals() {
   if (::getppid() != plan.supervisor) ::_exit(127);
 
   set_limit_mark(plan.limit_mark);
+  // "0" is the writer itself. Where it may not move there, the marks are what is left.
+  if (plan.cgroup_procs >= 0) [[maybe_unused]]
+    const ssize_t moved = ::write(plan.cgroup_procs, "0", 1);
   if (::dup2(plan.in, STDIN_FILENO) < 0) give_up(plan.report, "set up standard input");
   if (plan.out >= 0 && ::dup2(plan.out, STDOUT_FILENO) < 0) give_up(plan.report, "set up standard output");
   if (plan.err >= 0 && ::dup2(plan.err, STDERR_FILENO) < 0) give_up(plan.report, "set up standard error");
@@ -182,7 +186,8 @@ Result<LaunchedProcess> launch_process(const LaunchOrder& order) {
                  report_high.get(),
                  {},
                  ::getpid(),
-                 limit_mark_of(tree_mark_in(order.environment))};
+                 limit_mark_of(tree_mark_in(order.environment)),
+                 order.cgroup_procs};
   for (const UniqueFd& copy : copies) plan.passed.push_back(copy.get());
 
   pid_t pid = -1;

@@ -27,6 +27,7 @@ struct LaunchOrder {
   std::vector<int> pass_fds;             // become descriptors 3, 4, … of the child; stay open here
   int out = -1;                          // its standard output; -1: the supervisor's own
   int err = -1;
+  int cgroup_procs = -1;  // of the control group that it is to be born into; -1: ours
 };
 
 struct LaunchedProcess {

@@ -169,13 +169,16 @@ class AsioProcessRunner : public ProcessRunner {
         *pipe = std::move(*made);
       }
     }
+    const UniqueFd cgroup(
+        spec.cgroup.empty() ? -1 : ::open((spec.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
     LaunchOrder order{std::move(spec.program),
                       std::move(spec.args),
                       std::move(spec.environment),
                       std::move(spec.working_dir),
                       std::move(spec.pass_fds),
                       out.write.get(),
-                      err.write.get()};
+                      err.write.get(),
+                      cgroup.get()};
     Result<LaunchedProcess> launched = launch_process(order);
     if (!launched) return wrap("cannot start the " + spec.name, launched.error());
 

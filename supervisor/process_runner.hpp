@@ -29,6 +29,7 @@ struct ProcessSpec {
   std::vector<std::string> environment{};  // exactly this (environment.hpp makes one)
   std::string working_dir{};               // empty: the supervisor's own
   std::vector<int> pass_fds{};             // become 3, 4, … in the child; still the caller's here
+  std::string cgroup{};                    // folder of the control group to be born into; empty: ours
   bool capture_output = true;              // false: it writes to the supervisor's own output
 };
 

@@ -28,7 +28,8 @@ struct StatLine {
 };
 
 // Fields of /proc/<pid>/stat after the name, numbered as proc(5) does.
-constexpr int kFieldState = 3, kFieldParent = 4, kFieldGroup = 5, kFieldThreads = 20, kFieldStartTime = 22;
+constexpr int kFieldState = 3, kFieldParent = 4, kFieldGroup = 5, kFieldThreads = 20, kFieldStartTime = 22,
+              kFieldResident = 24;
 
 std::optional<StatLine> read_stat(pid_t pid) {
   errno = 0;
@@ -45,7 +46,7 @@ std::optional<StatLine> read_stat(pid_t pid) {
   made.info.pid = pid;
   made.info.comm = text->substr(open + 1, close - open - 1);
   std::string_view rest = std::string_view(*text).substr(close + 1);
-  for (int field = kFieldState; field <= kFieldStartTime; ++field) {
+  for (int field = kFieldState; field <= kFieldResident; ++field) {
     rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
     const std::string_view word = rest.substr(0, rest.find(' '));
     rest.remove_prefix(word.size());
@@ -67,6 +68,12 @@ std::optional<StatLine> read_stat(pid_t pid) {
       case kFieldStartTime:
         number(made.info.start_time);
         break;
+      case kFieldResident: {
+        static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+        number(made.info.resident_bytes);
+        made.info.resident_bytes *= page;
+        break;
+      }
       default:
         break;
     }

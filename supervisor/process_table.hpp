@@ -18,7 +18,8 @@ struct ProcessInfo {
   pid_t group = 0;
   char state = '?';              // as in ps: R S D Z T …
   std::uint64_t start_time = 0;  // ticks since boot: with the pid, unique until the next boot
-  std::string comm;              // the kernel's name for it, 15 bytes at most; chosen by the process
+  std::uint64_t resident_bytes = 0;
+  std::string comm;  // the kernel's name for it, 15 bytes at most; chosen by the process
 
   // "1234 (python3, state D)", for messages.
   std::string text() const;

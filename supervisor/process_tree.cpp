@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "supervisor/environment.hpp"
+#include "supervisor/launch_cgroup.hpp"
 #include "supervisor/limit_mark.hpp"
 
 namespace cppworker {
@@ -36,11 +37,14 @@ Membership judge_alone(const ProcessInfo& process, const ProcessTree& tree) {
 }  // namespace
 
 std::vector<ProcessInfo> find_tree(const ProcessTree& tree, std::set<ProcessKey>& known) {
+  const std::vector<pid_t> grouped = cgroup_members(tree.cgroup);
+  const std::set<pid_t> in_cgroup(grouped.begin(), grouped.end());
   const std::vector<ProcessInfo> all = list_processes();
   std::unordered_map<pid_t, Membership> verdicts;
   for (const ProcessInfo& process : all)
-    verdicts[process.pid] =
-        known.contains(key_of(process)) ? Membership::kMember : judge_alone(process, tree);
+    verdicts[process.pid] = known.contains(key_of(process)) || in_cgroup.contains(process.pid)
+                                ? Membership::kMember
+                                : judge_alone(process, tree);
 
   // Down the generations, until a round finds no further child: depth rounds over a few hundred processes.
   for (bool grown = true; grown;) {
@@ -73,6 +77,7 @@ Awaitable<std::vector<ProcessInfo>> sweep_tree(ProcessTree tree, std::set<Proces
     std::vector<ProcessInfo> members = find_tree(tree, known);
     if (members.empty()) co_return members;
     if (std::chrono::steady_clock::now() >= deadline) co_return members;
+    kill_cgroup(tree.cgroup);
     for (const ProcessInfo& member : members) signal_process(member, SIGKILL);
     // Something that forks as fast as it can is outrun only by not resting.
     pause = known.size() > known_before ? kFirstPause : std::min(pause * 2, kLongestPause);

@@ -2,11 +2,11 @@
 // own (TGI's shards, `unbuffer`), or orphaned by a double fork.
 //
 // A process belongs to the tree if its environment carries the launch's mark (environment.hpp), if it has
-// emptied that and its limits carry the mark (limit_mark.hpp), if it is in the group that the leader made, if
-// its parent belongs, or if an earlier look found that one of these held.
-// A mark of another launch says that it doesn't. What merely is our child without a mark is none of ours: a
-// shell that became the worker leaves it its jobs, and PID 1 adopts whatever is orphaned in the container.
-// Signals are bound to pid and start time: a reused number is never hit.
+// emptied that and its limits carry the mark (limit_mark.hpp), if it is in the launch's control group, if it
+// is in the group that the leader made, if its parent belongs, or if an earlier look found that one of these
+// held. A mark of another launch says that it doesn't. What merely is our child without a mark is none of
+// ours: a shell that became the worker leaves it its jobs, and PID 1 adopts whatever is orphaned in the
+// container. Signals are bound to pid and start time: a reused number is never hit.
 #pragma once
 
 #include <sys/types.h>
@@ -23,8 +23,9 @@
 namespace cppworker {
 
 struct ProcessTree {
-  std::string mark{};  // value of CPPWORKER_TREE
-  pid_t leader = -1;   // also the number of its group; -1: unknown, then the mark alone counts
+  std::string mark{};    // value of CPPWORKER_TREE
+  pid_t leader = -1;     // also the number of its group; -1: unknown, then the mark alone counts
+  std::string cgroup{};  // the launch's own (launch_cgroup.hpp); empty: none
 };
 
 // A process that is told from a later one with the same number: pid and start time.

@@ -51,7 +51,14 @@ ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledge
                 .start_measuring = {},
                 .on_gone = [this](std::uint64_t) { on_gone(); },
                 .on_change = setup_.on_change,
-                .on_give_up = setup_.on_give_up}) {}
+                .on_give_up = setup_.on_give_up,
+                .records = setup_.records,
+                .on_failure = [this](PostMortem& made) { add_requests(made, ledger_.snapshot(), owner_); },
+                .on_failed =
+                    [this](const PostMortem& made) {
+                      if (!setup_.post_mortem_folder.empty())
+                        keep_post_mortem(setup_.post_mortem_folder, made);
+                    }}) {}
 
 Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {

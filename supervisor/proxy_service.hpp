@@ -23,6 +23,8 @@ struct ProxyServiceSetup {
   int session_listener = -1;  // that of the sessions' port
   std::function<void(ProxyNotice)> on_notice;
   std::function<void()> on_change, on_give_up;
+  LaunchRecords* records = nullptr;  // as in Service
+  std::string post_mortem_folder;    // empty: none are kept
 };
 
 class ProxyService {

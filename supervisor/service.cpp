@@ -8,6 +8,7 @@
 
 #include "common/logging.hpp"
 #include "supervisor/environment.hpp"
+#include "supervisor/launch_cgroup.hpp"
 
 namespace cppworker {
 namespace {
@@ -20,6 +21,10 @@ constexpr std::chrono::seconds kLookInterval{2};
 // holds in a driver; those are named, and the state machine tries again.
 constexpr std::chrono::seconds kSweepLimit{5};
 
+bool ends_run(ServicePhase phase) {
+  return is_over(phase) || phase == ServicePhase::kBackoff;
+}
+
 }  // namespace
 
 Service::Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
@@ -30,13 +35,15 @@ Service::Service(asio::io_context& io, ProcessRunner& processes, std::string nam
       policy_(std::move(policy)),
       hooks_(std::move(hooks)),
       deadline_(io),
-      next_look_(io) {}
+      next_look_(io),
+      hook_runner_(io, processes) {}
 
 void Service::post(ServiceEventKind kind) {
   asio::post(io_, [this, kind] { process({kind}); });
 }
 
 void Service::process(ServiceEvent event) {
+  if (event.kind == ServiceEventKind::kHurry) hook_runner_.cancel();
   event.jitter = std::uniform_real_distribution<double>(-1, 1)(random_);
   ServicePhase before = state_.phase;
   ServiceStep next = step(state_, event, std::chrono::steady_clock::now(), policy_);
@@ -46,6 +53,8 @@ void Service::process(ServiceEvent event) {
   if (state_.phase != before)
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
   for (const ServiceAction& action : next.actions) perform(action);
+  if (state_.phase != before && ends_run(state_.phase) && state_.cause != FailureCause::kNone)
+    write_post_mortem();
   if (state_.phase != before && hooks_.on_change) hooks_.on_change();
 }
 
@@ -56,6 +65,30 @@ void Service::note_failure() {
   if (!reason_.empty()) last_error_ += ": " + reason_;
   reason_.clear();
   spdlog::warn("{}", last_error_);
+  post_mortem_ = {};
+  if (hooks_.on_failure) hooks_.on_failure(post_mortem_);
+}
+
+void Service::write_post_mortem() {
+  if (!hooks_.on_failed) return;
+  using Seconds = std::chrono::duration<double>;
+  const TimePoint now = std::chrono::steady_clock::now();
+  PostMortem made = std::move(post_mortem_);
+  made.service = name_;
+  made.summary = last_error_;
+  made.cause = std::string(key_of(state_.cause));
+  if (exited_) made.exit = last_exit_;
+  made.launch = state_.launches;
+  made.pid = leader_;
+  made.ended = std::chrono::system_clock::now();
+  made.ran_for_s = Seconds(now - state_.launched_at).count();
+  if (state_.was_ready) {
+    made.ready_after_s = Seconds(state_.ready_at - state_.launched_at).count();
+    made.ready_for_s = Seconds(now - state_.ready_at).count();
+  }
+  made.memory = memory_.points();
+  for (const ProcessInfo& survivor : survivors_) made.survivors.push_back(survivor.text());
+  hooks_.on_failed(std::move(made));
 }
 
 void Service::perform(const ServiceAction& action) {
@@ -65,10 +98,9 @@ void Service::perform(const ServiceAction& action) {
     case ServiceActionKind::kStopStep:
       return take_stop_step(action);
     case ServiceActionKind::kSendKill:
-      if (child_) {
-        child_->signal_group(SIGKILL);
-        child_->signal_leader(SIGKILL);
-      }
+      if (!child_) return hook_runner_.cancel();
+      child_->signal_group(SIGKILL);
+      child_->signal_leader(SIGKILL);
       return;
     case ServiceActionKind::kSweepTree:
       // Contained: a failed look at /proc is a sweep that found survivors, and is tried again.
@@ -79,7 +111,7 @@ void Service::perform(const ServiceAction& action) {
     case ServiceActionKind::kAnnounceReady:
       last_error_.clear();
       if (hooks_.on_ready) hooks_.on_ready();
-      return;
+      return run_hook("post_ready", hooks_.programs.post_ready, {});
     case ServiceActionKind::kAnnounceNotReady:
       if (hooks_.on_not_ready) hooks_.on_not_ready();
       return;
@@ -102,9 +134,9 @@ void Service::perform(const ServiceAction& action) {
 }
 
 void Service::take_stop_step(const ServiceAction& action) {
-  if (!child_) return;
+  if (!child_) return hook_runner_.cancel();  // pre_start still runs
   const StopStep& step = policy_.stop[action.step];
-  if (action.step > 0)
+  if (action.step > 0 && policy_.stop[action.step - 1].to != StopStep::To::kHook)
     spdlog::warn("{}: it has not ended within {} s; signal {} follows", name_,
                  std::chrono::duration<double>(policy_.stop[action.step - 1].wait).count(), step.signal);
   switch (step.to) {
@@ -123,8 +155,34 @@ void Service::take_stop_step(const ServiceAction& action) {
       }
       return;
     case StopStep::To::kHook:
-      return;
+      return run_hook("pre_stop", hooks_.programs.pre_stop, [this, generation = action.generation] {
+        process({ServiceEventKind::kStopStepOver, generation});
+      });
   }
+}
+
+HookFacts Service::hook_facts() const {
+  HookFacts facts;
+  facts.cause = std::string(key_of(state_.cause));
+  facts.pid = leader_;
+  facts.attempt = state_.launches;
+  if (exited_) facts.code = last_exit_.short_text();
+  return facts;
+}
+
+// A hook that fails is an operator's, and no reason to do anything to the model: it is logged.
+void Service::run_hook(const char* name, const std::optional<HookDefinition>& hook,
+                       std::function<void()> then) {
+  if (!hook) {
+    if (then) then();
+    return;
+  }
+  asio::co_spawn(io_, hook_runner_.run(name, *hook, hook_facts()),
+                 [this, then = std::move(then)](std::exception_ptr error, Result<void> result) {
+                   if (!error && !result) spdlog::warn("{}: {}", name_, result.error().message);
+                   if (error) spdlog::error("{}: a hook's end could not be awaited", name_);
+                   if (then) then();
+                 });
 }
 
 void Service::report_survivors() {
@@ -150,34 +208,85 @@ void Service::give_up() {
 
 void Service::spawn() {
   reason_.clear();  // of an earlier launch
-  tree_mark_ = make_tree_mark();
+  leader_ = -1;
   exited_ = false;
+  if (!hooks_.programs.pre_start) return launch();
+  // A bug in there is a launch that failed.
+  asio::co_spawn(io_, prepare_launch(), [this](std::exception_ptr error) {
+    if (error) spawn_failed("its hook pre_start could not be run");
+  });
+}
+
+Awaitable<> Service::prepare_launch() {
+  Result<void> prepared = co_await hook_runner_.run("pre_start", *hooks_.programs.pre_start, hook_facts());
+  // It may have been stopped meanwhile: the event tells the state machine that there is no process to wait
+  // for.
+  if (!prepared || state_.phase != ServicePhase::kStarting)
+    spawn_failed(prepared ? "it was stopped before its launch" : prepared.error().message);
+  else
+    launch();
+}
+
+void Service::spawn_failed(std::string reason) {
+  reason_ = std::move(reason);
+  post(ServiceEventKind::kSpawnFailed);
+}
+
+void Service::launch() {
+  memory_.clear();
+  survivors_.clear();
+  if (hooks_.before_launch)
+    if (Result<void> possible = hooks_.before_launch(); !possible)
+      return spawn_failed(possible.error().message);
+  tree_mark_ = make_tree_mark();
   Result<ProcessSpec> spec = hooks_.make_spec(tree_mark_);
-  Result<std::unique_ptr<ChildProcess>> child = fail("");
-  if (spec) {
-    ProcessCallbacks callbacks;
-    callbacks.on_output = hooks_.on_output;
-    callbacks.on_exit = [this](ExitStatus status) {
-      last_exit_ = status;
-      exited_ = true;
-      spdlog::info("{}: process {} ended: {}", name_, leader_, status.text());
-      process({ServiceEventKind::kExited});
-    };
-    child = processes_.spawn(std::move(*spec), std::move(callbacks));
-  } else {
-    child = spec.error();
-  }
+  if (!spec) return spawn_failed(spec.error().message);
+  if (hooks_.starts_processes && !hooks_.cgroup.empty())
+    cgroup_ = make_launch_cgroup(hooks_.cgroup, tree_mark_);
+  spec->cgroup = cgroup_;
+  kills_before_ = memory_kills();
+  if (hooks_.records) hooks_.records->begin({.service = name_, .mark = tree_mark_, .cgroup = cgroup_});
+  ProcessCallbacks callbacks;
+  callbacks.on_output = hooks_.on_output;
+  callbacks.on_exit = [this](ExitStatus status) {
+    last_exit_ = with_memory(status);
+    exited_ = true;
+    spdlog::info("{}: process {} ended: {}", name_, leader_, last_exit_.text());
+    process({ServiceEventKind::kExited});
+  };
+  Result<std::unique_ptr<ChildProcess>> child = processes_.spawn(std::move(*spec), std::move(callbacks));
   if (!child) {
-    reason_ = child.error().message;
-    return post(ServiceEventKind::kSpawnFailed);
+    forget_launch();
+    return spawn_failed(child.error().message);
   }
   child_ = std::move(*child);
   leader_ = child_->pid();
   known_.clear();
+  if (hooks_.records) hooks_.records->launched(tree_mark_, leader_);
   if (hooks_.starts_processes) look_again();
   spdlog::info("{}: launched as process {}", name_, leader_);
   if (hooks_.on_launched) hooks_.on_launched();
   post(ServiceEventKind::kSpawned);
+}
+
+// Nothing of it is left.
+void Service::forget_launch() {
+  remove_launch_cgroup(cgroup_);
+  cgroup_.clear();
+  if (hooks_.records) hooks_.records->end(tree_mark_);
+}
+
+// The launch's own group counts where it has the memory controller; else ours does, which holds the launch.
+std::optional<std::uint64_t> Service::memory_kills() const {
+  if (!cgroup_.empty())
+    if (const auto own = oom_kills(cgroup_)) return own;
+  return hooks_.cgroup.empty() ? std::nullopt : oom_kills(hooks_.cgroup);
+}
+
+ExitStatus Service::with_memory(ExitStatus status) const {
+  const std::optional<std::uint64_t> kills = memory_kills();
+  status.out_of_memory = kills && kills_before_ && *kills > *kills_before_;
+  return status;
 }
 
 void Service::arm(const ServiceAction& action) {
@@ -191,6 +300,7 @@ ProcessTree Service::tree() const {
   ProcessTree tree;
   tree.mark = tree_mark_;
   tree.leader = leader_;
+  tree.cgroup = cgroup_;
   return tree;
 }
 
@@ -198,7 +308,11 @@ ProcessTree Service::tree() const {
 void Service::look_again() {
   if (!child_ || exited_) return;
   try {
-    find_tree(tree(), known_);
+    std::uint64_t bytes = 0;
+    for (const ProcessInfo& member : find_tree(tree(), known_)) bytes += member.resident_bytes;
+    memory_.add(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() -
+                                                                 state_.launched_at),
+                bytes);
   } catch (const std::system_error& error) {
     spdlog::warn("{}: cannot look at its processes: {}", name_, error.what());
   }
@@ -210,8 +324,13 @@ void Service::look_again() {
 
 Awaitable<> Service::sweep() {
   survivors_ = co_await sweep_tree(tree(), known_, kSweepLimit);
-  if (survivors_.empty()) child_.reset();
-  process({survivors_.empty() ? ServiceEventKind::kTreeEmpty : ServiceEventKind::kTreeSurvives});
+  if (!survivors_.empty()) {
+    process({ServiceEventKind::kTreeSurvives});
+    co_return;
+  }
+  child_.reset();
+  forget_launch();
+  run_hook("post_exit", hooks_.programs.post_exit, [this] { process({ServiceEventKind::kTreeEmpty}); });
 }
 
 }  // namespace cppworker

@@ -8,11 +8,17 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "launchers/backend_definition.hpp"
+#include "supervisor/hook_runner.hpp"
+#include "supervisor/launch_records.hpp"
+#include "supervisor/memory_curve.hpp"
+#include "supervisor/post_mortem.hpp"
 #include "supervisor/process_runner.hpp"
 #include "supervisor/process_tree.hpp"
 #include "supervisor/service_state.hpp"
@@ -32,6 +38,13 @@ struct ServiceHooks {
   std::function<void()> on_give_up;                   // gave_up or stuck; last_error() says why
   // It starts processes of its own, which may flee: they are looked for while it runs.
   bool starts_processes = false;
+  HooksDefinition programs{};                     // run at their times; pre_stop by a step of the policy
+  std::function<Result<void>()> before_launch{};  // an error is a failed start: "cannot use port 5001: …"
+  LaunchRecords* records = nullptr;
+  // Our own control group; a launch that starts processes gets one below it. Empty: there is none.
+  std::string cgroup{};
+  std::function<void(PostMortem&)> on_failure{};  // it has just failed: add what is in flight
+  std::function<void(PostMortem)> on_failed{};    // the run is over: add the last lines, and keep it
 };
 
 class Service {
@@ -57,7 +70,16 @@ class Service {
   void process(ServiceEvent event);
   void perform(const ServiceAction& action);
   void spawn();
+  Awaitable<> prepare_launch();
+  void launch();
+  void forget_launch();
+  ExitStatus with_memory(ExitStatus status) const;
+  std::optional<std::uint64_t> memory_kills() const;
+  void write_post_mortem();
+  void spawn_failed(std::string reason);
   void take_stop_step(const ServiceAction& action);
+  void run_hook(const char* name, const std::optional<HookDefinition>& hook, std::function<void()> then);
+  HookFacts hook_facts() const;
   void arm(const ServiceAction& action);
   Awaitable<> sweep();
   ProcessTree tree() const;
@@ -79,10 +101,15 @@ class Service {
   bool exited_ = false;
   std::string tree_mark_, last_error_, reason_;
   std::vector<ProcessInfo> survivors_;
+  std::string cgroup_;                         // of this launch; empty: none
+  std::optional<std::uint64_t> kills_before_;  // for lack of memory, at the launch
+  MemoryCurve memory_;
+  PostMortem post_mortem_;      // of the failure that was noticed in this run
   std::set<ProcessKey> known_;  // members of the tree that a look has found
   std::map<std::string, std::uint64_t> failures_;
   asio::steady_timer deadline_;
   asio::steady_timer next_look_;
+  HookRunner hook_runner_;
   std::mt19937 random_{std::random_device{}()};
 };
 

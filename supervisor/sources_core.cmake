@@ -6,11 +6,16 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   exit_status.cpp
   give_up.cpp
   health_probe.cpp
+  hook_runner.cpp
+  launch_cgroup.cpp
+  launch_records.cpp
   limit_mark.cpp
   line_splitter.cpp
   log_file.cpp
   log_matcher.cpp
   orphan_reaper.cpp
+  port_check.cpp
+  post_mortem.cpp
   process_launcher.cpp
   process_runner.cpp
   process_table.cpp

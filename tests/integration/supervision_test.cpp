@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
+#include "common/text.hpp"
 #include "worker_harness.hpp"
 
 namespace cppworker::testing {
@@ -11,6 +16,35 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+
+// What follows `start` in those lines of the file that begin with it.
+std::vector<std::string> lines_of(const std::string& path, const std::string& start) {
+  std::vector<std::string> found;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(start)) found.push_back(line.substr(start.size()));
+  return found;
+}
+
+std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// What another process does can only be looked at.
+template <class Predicate>
+bool eventually(Predicate reached) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (!reached()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
 
 const json kTwoFailuresAreEnough = {{"restart", {{"give_up", {{{"failures", 2}, {"window_s", 60}}}}}}};
 
@@ -35,6 +69,81 @@ TEST(Supervision, GivesUpAlsoOnAModelThatCannotBeStarted) {
   EXPECT_EQ(worker.process().wait_for_exit(), 70) << worker.process().output();
   EXPECT_THAT(autoscaler.reports().back()["error_msg"].get<std::string>(),
               HasSubstr("it could not be started"));
+}
+
+// Two inference servers on one GPU run out of memory, both.
+TEST(Supervision, EndsWhatAKilledPredecessorLeftBeforeItLaunchesAnything) {
+  Autoscaler autoscaler;
+  BackendFolder backend(
+      "#!/bin/sh\n"
+      "setsid sh -c 'trap \"\" TERM; echo escaped $$; while :; do sleep 1; done' &\n"
+      "echo launched $$\nexec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  auto escapee = [&]() -> pid_t {
+    for (const std::string& line : lines_of(worker.folder() + "/run/logs/model.log", "escaped "))
+      return std::atoi(line.c_str());
+    return -1;
+  };
+  ASSERT_TRUE(eventually([&] { return escapee() > 0; }));
+  const pid_t escaped = escapee();
+  worker.process().signal(SIGKILL);
+  worker.process().wait_for_exit();
+  ASSERT_EQ(::kill(escaped, 0), 0) << "nobody has ended it, or this proves nothing";
+
+  worker.start_again();
+  EXPECT_THAT(worker.process().output(), HasSubstr("is left of the model of a worker that was killed"));
+  EXPECT_TRUE(eventually([&] { return ::kill(escaped, 0) != 0; }));
+  worker.process().signal(SIGTERM);
+  EXPECT_EQ(worker.process().wait_for_exit(), 0);
+  EXPECT_THAT(worker.tree(), ::testing::IsEmpty());
+}
+
+TEST(Supervision, LaunchesNothingWhileAStrangerHasThePort) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\nexec sleep 1000\n", kTwoFailuresAreEnough);
+  json settings = backend.settings();
+  settings["server_url"] = "http://127.0.0.1:" + std::to_string(autoscaler.port());
+  Worker worker(autoscaler, backend.name(), {}, settings);
+  EXPECT_EQ(worker.process().wait_for_exit(), 70);
+  EXPECT_THAT(worker.process().output(),
+              HasSubstr("cannot use port " + std::to_string(autoscaler.port()) + ": process "));
+}
+
+TEST(Supervision, LeavesAPostMortemOfEachFailure) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho loading; echo RuntimeError: no kernel image; kill -SEGV $$\n",
+                        kTwoFailuresAreEnough);
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  EXPECT_EQ(worker.process().wait_for_exit(), 70);
+  const auto files = files_in(worker.folder() + "/run/postmortem");
+  ASSERT_EQ(files.size(), 2u);
+  const json last = json::parse(read_file(files.back(), 1 << 20).value());
+  EXPECT_EQ(last["launch"], 2);
+  EXPECT_EQ(last["cause"], "exit");
+  EXPECT_EQ(last["exit"]["signal"], SIGSEGV);
+  EXPECT_EQ(last["last_lines"].back(), "RuntimeError: no kernel image");
+  EXPECT_EQ(last["summary"], autoscaler.reports().back()["error_msg"]);
+  EXPECT_EQ(last.dump().find("master-token-of-the-test"), std::string::npos);
+}
+
+TEST(Supervision, RunsTheBackendsHooks) {
+  Autoscaler autoscaler;
+  BackendFolder backend(
+      "#!/bin/sh\nif [ -n \"$CPPWORKER_HOOK\" ]; then\n"
+      "  echo \"$CPPWORKER_HOOK $CPPWORKER_CAUSE $CPPWORKER_ATTEMPT ${CPPWORKER_PID:+pid}\"\n  exit 0\nfi\n"
+      "echo ready; exec sleep 1000\n",
+      {{"hooks",
+        {{"pre_start", {{"command", "launch.sh"}}},
+         {"post_ready", {{"command", "launch.sh"}}},
+         {"pre_stop", {{"command", "launch.sh"}}},
+         {"post_exit", {{"command", "launch.sh"}}}}}});
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  EXPECT_TRUE(worker.process().wait_for_line("hook pre_start: pre_start none 1"));
+  EXPECT_TRUE(worker.process().wait_for_line("hook post_ready: post_ready none 1 pid"));
+  worker.process().signal(SIGTERM);
+  EXPECT_TRUE(worker.process().wait_for_line("hook pre_stop: pre_stop none 1 pid"));
+  EXPECT_TRUE(worker.process().wait_for_line("hook post_exit: post_exit none 1 pid"));
+  EXPECT_EQ(worker.process().wait_for_exit(), 0);
 }
 
 }  // namespace

@@ -24,5 +24,11 @@ TEST(ExitStatus, OnlyCodeZeroIsClean) {
   EXPECT_EQ(ExitStatus{}.text(), "unknown exit status");
 }
 
+TEST(ExitStatus, HasAShortTextForPrograms) {
+  EXPECT_EQ((ExitStatus{.kind = ExitStatus::Kind::kCode, .code = 3}).short_text(), "3");
+  EXPECT_EQ((ExitStatus{.kind = ExitStatus::Kind::kSignal, .signal = SIGKILL}).short_text(), "SIGKILL");
+  EXPECT_EQ(ExitStatus{}.short_text(), "unknown");
+}
+
 }  // namespace
 }  // namespace cppworker

@@ -6,7 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "supervisor/environment.hpp"
+#include "supervisor/launch_cgroup.hpp"
 #include "supervisor/orphan_reaper.hpp"
 #include "supervisor/process_runner.hpp"
 #include "tests/supervisor/process_test.hpp"
@@ -33,13 +36,15 @@ class ProcessTreeTest : public ProcessTest {
     ProcessSpec spec{.name = "model",
                      .program = kChildProgram,
                      .args = std::move(args),
-                     .environment = child_environment(own_environment(), {}, tree.mark)};
+                     .environment = child_environment(own_environment(), {}, tree.mark),
+                     .cgroup = cgroup};
     auto spawned = runner->spawn(std::move(spec),
                                  {.on_output = [this](OutputStream, std::string_view bytes) { out += bytes; },
                                   .on_exit = [this](ExitStatus) { exited = true; }});
     ASSERT_TRUE(spawned) << spawned.error().message;
     child = std::move(*spawned);
     tree.leader = child->pid();
+    tree.cgroup = cgroup;
   }
 
   // The pid that the process behind "up" says it has.
@@ -66,7 +71,8 @@ class ProcessTreeTest : public ProcessTest {
   std::unique_ptr<ProcessRunner> runner = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
   std::unique_ptr<ChildProcess> child;
-  std::string mark;  // empty: a new one
+  std::string cgroup;  // empty: none
+  std::string mark;    // empty: a new one
   ProcessTree tree;
   std::set<ProcessKey> known;
   std::string out;
@@ -156,6 +162,22 @@ TEST_F(ProcessTreeTest, EndsAForkBomb) {
   end_leader();
   EXPECT_THAT(sweep(), IsEmpty());
   EXPECT_THAT(members(), IsEmpty());
+}
+
+// Where the kernel lets us make one; elsewhere there is nothing to show.
+TEST_F(ProcessTreeTest, EndsWhatHasLeftAllMarksBehindByItsControlGroup) {
+  mark = "not a number, so that no limit carries it";
+  cgroup = make_launch_cgroup(own_cgroup_folder().value_or("/nowhere"), make_tree_mark());
+  if (cgroup.empty()) GTEST_SKIP() << "no control group can be made here";
+  start({"double_fork", "bare"});
+  const pid_t escaped = up();
+  end_leader();
+  EXPECT_THAT(cgroup_members(cgroup), Contains(escaped)) << "the launcher has put it there";
+  EXPECT_THAT(members(), testing::ElementsAre(escaped));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(escaped));
+  remove_launch_cgroup(cgroup);
+  EXPECT_FALSE(std::filesystem::exists(cgroup));
 }
 
 TEST_F(ProcessTreeTest, LeavesOtherTreesAlone) {

@@ -40,6 +40,7 @@ class ServiceTest : public testing::Test {
     hooks.start_measuring = [this] { calls.push_back("measure"); };
     hooks.on_gone = [this](std::uint64_t launch) { calls.push_back("gone " + std::to_string(launch)); };
     hooks.on_give_up = [this] { calls.push_back("given up: " + service->last_error()); };
+    hooks.programs = programs;
     hooks.on_change = [this] { phases.emplace_back(name_of(service->state().phase)); };
     service.emplace(io, processes, "model", std::move(policy), std::move(hooks));
   }
@@ -73,6 +74,7 @@ class ServiceTest : public testing::Test {
   asio::io_context io;
   FakeProcessRunner processes;
   std::optional<std::string> spec_error;
+  HooksDefinition programs;
   std::vector<std::string> marks, calls, phases;
   std::string output;
   std::optional<Service> service;
@@ -358,6 +360,108 @@ TEST_F(ServiceTest, ForgetsAPlannedRelaunchWhenNobodyWantsItAnyMore) {
   skip(1h);
   EXPECT_EQ(service->state().phase, Phase::kDown);
   EXPECT_EQ(processes.launches(), 1u);
+}
+
+// Hooks are processes of the same runner, played by the test like the model.
+class ServiceHooksTest : public ServiceTest {
+ protected:
+  FakeProcessRunner::Launch& hook(const std::string& name) {
+    EXPECT_EQ(processes.last().spec.name, "hook " + name);
+    return processes.last();
+  }
+  // The hook that was started last ends.
+  void hook_ends(int code = 0) {
+    const std::size_t before = processes.launches();
+    processes.exit_with_code(code);
+    run_until(io, [&] { return processes.launches() > before || processes.last().destroyed; });
+    settle();
+  }
+};
+
+TEST_F(ServiceHooksTest, LaunchesWhenPreStartHasEnded) {
+  programs.pre_start = {"/opt/hooks/pre.sh", 60s};
+  make();
+  launch();
+  EXPECT_EQ(hook("pre_start").variable("CPPWORKER_ATTEMPT"), "1");
+  EXPECT_EQ(hook("pre_start").variable("CPPWORKER_CAUSE"), "none");
+  EXPECT_THAT(calls, IsEmpty());
+  hook_ends();
+  ASSERT_EQ(processes.launches(), 2u);
+  EXPECT_EQ(processes.last().spec.program, "/bin/model");
+  EXPECT_THAT(calls, ElementsAre("launched"));
+}
+
+TEST_F(ServiceHooksTest, AFailedPreStartIsAFailedStart) {
+  programs.pre_start = {"/opt/hooks/pre.sh", 60s};
+  make({.give_up = {{.causes = {FailureCause::kSpawnFailed}, .failures = 2, .window = 1h}}});
+  launch();
+  hook_ends(3);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->last_error(),
+            "the model failed: it could not be started: the hook pre_start failed: exit code 3");
+  skip(2s);
+  EXPECT_EQ(hook("pre_start").variable("CPPWORKER_ATTEMPT"), "2");
+  skip(61s);
+  ASSERT_TRUE(reaches(Phase::kGaveUp));
+  EXPECT_THAT(service->last_error(), HasSubstr("it has not ended within 60 s"));
+}
+
+TEST_F(ServiceHooksTest, AStopDoesNotWaitForPreStart) {
+  programs.pre_start = {"/opt/hooks/pre.sh", 60s};
+  make();
+  launch();
+  post(Kind::kWantDown);
+  ASSERT_TRUE(reaches(Phase::kDown));
+  EXPECT_TRUE(processes.last().destroyed);
+  EXPECT_EQ(processes.launches(), 1u) << "the model was never launched";
+}
+
+TEST_F(ServiceHooksTest, RunsPreStopBeforeTheFirstSignal) {
+  programs.pre_stop = {"/opt/hooks/stop.sh", 20s};
+  make({.stop = {{.wait = 30s, .to = StopStep::To::kHook}, {.signal = SIGINT, .wait = 90s}}});
+  become_ready();
+  FakeProcessRunner::Launch& model = processes.last();
+  post(Kind::kWantDown);
+  EXPECT_EQ(hook("pre_stop").variable("CPPWORKER_PID"), std::to_string(model.pid));
+  EXPECT_THAT(model.leader_signals, IsEmpty());
+  hook_ends(1);
+  EXPECT_THAT(model.leader_signals, ElementsAre(SIGINT)) << "whether or not it went well";
+}
+
+TEST_F(ServiceHooksTest, AHurryDoesNotWaitForPreStop) {
+  programs.pre_stop = {"/opt/hooks/stop.sh", 20s};
+  make({.stop = {{.wait = 30s, .to = StopStep::To::kHook}, {.signal = SIGINT, .wait = 90s}}});
+  become_ready();
+  FakeProcessRunner::Launch& model = processes.last();
+  post(Kind::kWantDown);
+  post(Kind::kHurry);
+  EXPECT_THAT(model.group_signals, ElementsAre(SIGKILL));
+}
+
+TEST_F(ServiceHooksTest, RunsPostExitBeforeTheNextLaunchAndTellsItWhy) {
+  programs.post_exit = {"/opt/hooks/exit.sh", 20s};
+  make();
+  become_ready();
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(run_until(io, [&] { return processes.launches() == 2; }));
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  EXPECT_EQ(hook("post_exit").variable("CPPWORKER_CAUSE"), "exit");
+  EXPECT_EQ(hook("post_exit").variable("CPPWORKER_CODE"), "SIGKILL");
+  EXPECT_EQ(hook("post_exit").variable("CPPWORKER_ATTEMPT"), "1");
+  hook_ends();
+  EXPECT_TRUE(reaches(Phase::kBackoff));
+}
+
+TEST_F(ServiceHooksTest, RunsPostReadyBesideTheModel) {
+  programs.post_ready = {"/opt/hooks/ready.sh", 20s};
+  make();
+  launch();
+  post(Kind::kSeenReady);
+  hook("post_ready");
+  EXPECT_THAT(calls, ElementsAre("launched", "ready"));
+  hook_ends(1);
+  EXPECT_EQ(service->state().phase, Phase::kReady);
+  EXPECT_EQ(service->last_error(), "");
 }
 
 }  // namespace

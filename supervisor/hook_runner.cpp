@@ -1,0 +1,102 @@
+#include "supervisor/hook_runner.hpp"
+
+#include <csignal>
+#include <optional>
+
+#include "common/logging.hpp"
+#include "supervisor/environment.hpp"
+#include "supervisor/line_splitter.hpp"
+#include "supervisor/process_tree.hpp"
+
+namespace cppworker {
+namespace {
+
+// Enough for a traceback; a hook that prints more has a log file of its own.
+constexpr int kMostLines = 50;
+// For what a hook leaves behind; it was sent SIGKILL.
+constexpr std::chrono::seconds kSweepLimit{5};
+
+std::vector<std::pair<std::string, std::string>> variables_of(const std::string& name,
+                                                              const HookFacts& facts) {
+  return {{"CPPWORKER_HOOK", name},
+          {"CPPWORKER_CAUSE", facts.cause},
+          {"CPPWORKER_CODE", facts.code},
+          {"CPPWORKER_PID", facts.pid > 0 ? std::to_string(facts.pid) : ""},
+          {"CPPWORKER_ATTEMPT", std::to_string(facts.attempt)}};
+}
+
+}  // namespace
+
+struct HookRunner::Run {
+  explicit Run(asio::io_context& io) : deadline(io) {}
+
+  std::string name;
+  std::unique_ptr<ChildProcess> child;
+  std::optional<ExitStatus> status;
+  asio::steady_timer deadline;  // cancelled by the exit, and by cancel()
+  bool cancelled = false;
+  LineSplitter splitters[2];
+  int lines = 0;
+};
+
+Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, HookFacts facts) {
+  const auto run = std::make_shared<Run>(io_);
+  run->name = name;
+  const std::string mark = make_tree_mark();
+  ProcessSpec spec;
+  spec.name = "hook " + name;
+  spec.program = hook.command;
+  spec.environment = child_environment(own_environment(), variables_of(name, facts), mark);
+
+  ProcessCallbacks callbacks;
+  callbacks.on_output = [this, run = run.get()](OutputStream stream, std::string_view bytes) {
+    run->splitters[stream == OutputStream::kStdout ? 0 : 1].feed(
+        bytes, [&](std::string_view line) { print(*run, line); });
+  };
+  callbacks.on_exit = [run = run.get()](ExitStatus status) {
+    run->status = status;
+    run->deadline.cancel();
+  };
+  run->deadline.expires_after(hook.timeout);
+  Result<std::unique_ptr<ChildProcess>> child = processes_.spawn(std::move(spec), std::move(callbacks));
+  if (!child) co_return wrap("cannot run the hook " + name, child.error());
+  run->child = std::move(*child);
+  running_.insert(run);
+  co_await run->deadline.async_wait(kTuple);
+  running_.erase(run);
+  const bool in_time = run->status.has_value();
+
+  // Also after a clean end: what it has started isn't part of any launch's tree, and nobody else would end
+  // it.
+  ProcessTree tree;
+  tree.mark = mark;
+  tree.leader = run->child->pid();
+  if (!in_time) run->child->signal_group(SIGKILL);
+  const std::vector<ProcessInfo> left = co_await sweep_tree(tree, {}, kSweepLimit);
+  for (const ProcessInfo& process : left)
+    spdlog::error("hook {}: cannot end process {}: it withstands SIGKILL", name, process.text());
+  for (LineSplitter& splitter : run->splitters)
+    splitter.finish([&](std::string_view line) { print(*run, line); });
+  run->child.reset();
+
+  if (run->cancelled) co_return fail("cannot run the hook " + name + ": it was cancelled");
+  if (!in_time)
+    co_return fail("cannot run the hook " + name + ": it has not ended within " +
+                   std::to_string(hook.timeout.count()) + " s");
+  if (!run->status->clean()) co_return fail("the hook " + name + " failed: " + run->status->text());
+  co_return Result<void>();
+}
+
+void HookRunner::cancel() {
+  for (const std::shared_ptr<Run>& run : running_) {
+    run->cancelled = true;
+    run->deadline.cancel();
+  }
+}
+
+void HookRunner::print(Run& run, std::string_view line) {
+  if (run.lines++ < kMostLines) spdlog::info("hook {}: {}", run.name, printable(line));
+  if (run.lines == kMostLines) spdlog::info("hook {}: what it prints from here on is dropped", run.name);
+}
+
+}  // namespace cppworker

@@ -1,0 +1,49 @@
+// What the supervisor has launched, on disk: so that one that starts ends what one that was killed left.
+//
+// A killed supervisor's children get SIGKILL from the kernel; their descendants don't, and hold the GPU. The
+// file has the tree's mark before anything of it can exist. Threads: the supervisor's loop. A file that can't
+// be written costs a warning and this protection, not the launch.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/async.hpp"
+#include "supervisor/process_table.hpp"
+
+namespace cppworker {
+
+struct LaunchRecord {
+  std::string service{};  // "model"
+  std::string mark{};     // value of CPPWORKER_TREE
+  std::string cgroup{};   // folder; empty: none
+  pid_t pid = -1;         // -1: not launched yet when it was written
+  std::uint64_t start_time = 0;
+};
+
+class LaunchRecords {
+ public:
+  // Reads what is there; of another boot, nothing is left.
+  explicit LaunchRecords(std::string path);
+
+  const std::vector<LaunchRecord>& all() const { return records_; }
+
+  void begin(LaunchRecord record);  // before the launch
+  void launched(const std::string& mark, pid_t pid);
+  void end(const std::string& mark);  // nothing of it is left
+
+ private:
+  void write();
+
+  std::string path_, boot_;
+  std::vector<LaunchRecord> records_;
+};
+
+// Ends the trees of all records, which are a dead supervisor's. Returns who survived; a record of which
+// nothing did is gone.
+Awaitable<std::vector<ProcessInfo>> end_left_behind(LaunchRecords& records, std::chrono::milliseconds limit);
+
+}  // namespace cppworker
