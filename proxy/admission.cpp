@@ -103,6 +103,11 @@ void Admission::abandon(const WaiterPtr& waiter, Clock::time_point now) {
   if (in) leave(waiter, false, now);
 }
 
+std::chrono::seconds Admission::expected_wait(Clock::time_point now) const {
+  std::lock_guard lock(mutex_);
+  return rounded(rate_.backlog(now));
+}
+
 void Admission::close() {
   closed_ = true;
 }

@@ -96,6 +96,9 @@ class Admission {
   // Undoes reserve(), whether the waiter is still queued or in by now. Nobody may be waiting on it.
   void abandon(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
+  // Until all that is here now is done: what a request that had to leave is told to wait.
+  std::chrono::seconds expected_wait(Clock::time_point now = Clock::now()) const;
+
   // The threads have ended: from now on nobody is woken, since the loops of the waiters go one after the
   // other.
   void close();

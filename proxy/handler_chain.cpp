@@ -135,7 +135,8 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
       AbortCause cause = connection.active().cause();
       request.entry.finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
       if (cause == AbortCause::kClientGone) co_return false;
-      Refusal refusal = with_retry(refuse(429, "proxy: waited too long for its turn"), kRetryWhenFull);
+      int retry = static_cast<int>(request.endpoint->admission->expected_wait().count());
+      Refusal refusal = with_retry(refuse(429, "proxy: waited too long for its turn"), retry);
       if (cause == AbortCause::kSessionEnded) refusal = invalid_session();
       co_return co_await answer(connection, thread, request, std::move(refusal));
     }

@@ -261,14 +261,16 @@ TEST_F(QueueTest, AReplayDoesNotTakeAPlaceInTheQueue) {
 TEST_F(QueueTest, WhoWaitsTooLongForItsTurnIsTold) {
   endpoint("POST", "/generate").max_queue_time = seconds(1000);
   setup_.relay_limits.first_byte = seconds(1'000'000);
-  Exchange first = begin(generate_as(1));
+  Admission& admission = proxy().core().endpoints.admissions().front();
+  admission.declare_rate(1000);  // one work unit a second
+  Exchange first = begin(generate_as(1, 500));
   RawClient second = queue_up(generate_as(2));
   proxy().pass_time(seconds(500));
   EXPECT_TRUE(second.is_silent());
   proxy().pass_time(seconds(2000));
   RawMessage response = second.read_response();
   expect_error(response, 429, "proxy: waited too long for its turn");
-  EXPECT_NE(response.header("Retry-After"), "");
+  EXPECT_NEAR(std::stoi(response.header("Retry-After")), 500, 20) << "the time of the one that is ahead";
   EXPECT_TRUE(first.client.is_silent());
   EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 0u);
   first.server.answer(200, "done");
