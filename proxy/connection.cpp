@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/write.hpp>
 
 #include "proxy/request_head_check.hpp"
@@ -26,7 +27,7 @@ constexpr std::size_t kMostReadAhead = 64 * 1024;
 constexpr std::chrono::seconds kLingerSilence{2};
 constexpr std::chrono::seconds kLongestLinger{30};
 constexpr std::size_t kMostDiscarded = 128 << 20;
-constexpr std::size_t kDiscardStep = 1 << 20;
+constexpr std::size_t kDiscardStep = 64 * 1024;
 
 // Bodies of others fill the memory that there is for them: a moment later some will have gone.
 constexpr int kRetryWhenBodiesFull = 2;
@@ -45,6 +46,12 @@ Refusal no_memory() {
   Refusal refusal = refuse_and_close(503, "proxy: too many large request bodies at once");
   refusal.retry_after_s = kRetryWhenBodiesFull;
   return refusal;
+}
+
+// Reads what nobody wants to have; answers as recv does.
+ssize_t discard_some(int socket) {
+  thread_local std::array<char, kDiscardStep> discarded;
+  return ::recv(socket, discarded.data(), discarded.size(), MSG_DONTWAIT);
 }
 
 // RFC 9112 section 7.1.1; Beast lets them pass inside quotes.
@@ -207,7 +214,8 @@ Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t leng
     }
     auto [error, read] = co_await stream_.async_read_some(space, kTuple);
     body_.commit(read);
-    if (error) co_return silence();
+    // Also without an error: the deadline may have come when these bytes were here already.
+    if (error || timed_out_) co_return silence();
   }
   co_return std::nullopt;
 }
@@ -227,6 +235,7 @@ Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t li
     into.more = true;
     auto [error, read] = co_await http::async_read_some(stream_, buffer_, *chunk_parser_, kTuple);
     body_.commit(room - chunk_parser_->get().body().size);
+    if (timed_out_) co_return silence();
     if (error && error != http::error::need_buffer) co_return explain(error);
   }
   co_return std::nullopt;
@@ -308,7 +317,11 @@ void Connection::finish_request() {
 
 void Connection::on_deadline() {
   error_code ignored;
-  if (reading_ != Reading::kNothing) {
+  if (reading_ == Reading::kHandshake) {
+    // Nothing to answer; and its many steps are ended for good by this alone.
+    timed_out_ = true;
+    close();
+  } else if (reading_ != Reading::kNothing) {
     // The read ends; the coroutine answers 408, or closes.
     timed_out_ = true;
     stream_.socket().cancel(ignored);
@@ -330,8 +343,7 @@ Awaitable<> Connection::close_lingering() {
   for (std::size_t total = 0; total < kMostDiscarded && !timed_out_;) {
     auto [error] = co_await stream_.socket().async_wait(asio::ip::tcp::socket::wait_read, kTuple);
     if (error) break;
-    // With MSG_TRUNC TCP throws the bytes away without copying them (tcp(7)).
-    ssize_t n = ::recv(stream_.socket().native_handle(), nullptr, kDiscardStep, MSG_TRUNC | MSG_DONTWAIT);
+    ssize_t n = discard_some(stream_.socket().native_handle());
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
     total += n > 0 ? static_cast<std::size_t>(n) : 0;
     set_deadline_at(std::min(Clock::now() + kLingerSilence, until));

@@ -20,6 +20,8 @@ using Parser = http::response_parser<http::buffer_body>;
 
 // One read of the body: large enough for images, small enough for a thousand streams.
 constexpr std::size_t kPiece = 32 * 1024;
+// One write of a body: far more than a socket's buffer, so that each fills it.
+constexpr std::size_t kWriteAtMost = 1 << 20;
 // Inference servers send a dozen headers; more than this is no inference server.
 constexpr std::uint32_t kLargestHead = 64 * 1024;
 // An idle connection may die at the very moment it is taken; a fresh one after it does not.
@@ -158,16 +160,26 @@ class Relay {
   // Its error is passed over: a server may answer (413, say) before it has read the whole body, and close or
   // read no more of it. Its answer is worth reading; where there is none, the read that follows fails.
   Awaitable<> send_request(const std::vector<asio::const_buffer>& buffers, std::uint64_t body_bytes) {
+    struct Sending {
+      asio::ip::tcp::socket* socket;  // nullptr: it has ended
+      bool stopped = false;
+    };
     asio::ip::tcp::socket& socket = connection_->socket;
-    auto sending = std::make_shared<asio::ip::tcp::socket*>(&socket);
+    auto sending = std::make_shared<Sending>(Sending{&socket});
     // The kernel takes what is small at once.
     if (body_bytes > kPiece)
       socket.async_wait(asio::ip::tcp::socket::wait_read, [sending](error_code error) {
-        if (!error && *sending != nullptr && refuses_the_rest(**sending)) (*sending)->cancel();
+        if (error || sending->socket == nullptr || !refuses_the_rest(*sending->socket)) return;
+        sending->stopped = true;
+        sending->socket->cancel(error);
       });
-    auto [error, sent] = co_await asio::async_write(socket, buffers, kTuple);
-    sent_whole_ = !error;
-    *sending = nullptr;
+    // The condition is for a cancellation that comes between two of its writes, and would be lost.
+    auto all = [sending](const error_code& error, std::size_t) {
+      return error || sending->stopped ? 0 : kWriteAtMost;
+    };
+    auto [error, sent] = co_await asio::async_write(socket, buffers, all, kTuple);
+    sent_whole_ = !error && !sending->stopped;
+    sending->socket = nullptr;
     error_code ignored;
     if (body_bytes > kPiece) socket.cancel(ignored);
   }
@@ -252,7 +264,11 @@ class Relay {
       buffers[0] = asio::buffer(gathered_);
       filled = filled.first(1);
     }
-    auto [error, written] = co_await asio::async_write(client_, filled, kTuple);
+    // As in send_request: an abort that comes between two writes to a client that hardly reads.
+    auto all = [this](const error_code& failed, std::size_t) {
+      return failed || aborted() ? 0 : kWriteAtMost;
+    };
+    auto [error, written] = co_await asio::async_write(client_, filled, all, kTuple);
     result_.bytes_to_client += written;
     if (error && !aborted()) active_.abort(AbortCause::kClientGone);
     co_return !error && !aborted();

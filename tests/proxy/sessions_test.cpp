@@ -150,6 +150,18 @@ TEST_F(SessionsTest, AWorkerThatIsNotReadyOpensNoneAndKeepsThoseThatThereAre) {
   open(another);
 }
 
+TEST_F(SessionsTest, WithoutSignaturesTheAuthDataAreWhateverTheClientSays) {
+  setup_.settings.unsecured = true;
+  RawMessage created =
+      connect().exchange(post_request("/session/create", R"({"auth_data": {"me": 1}, "payload": {}})"));
+  ASSERT_EQ(created.status(), 201);
+  std::string id = json::parse(created.body)["session_id"];
+  json asking = {{"session_id", id}, {"session_auth", {{"me", 2}}}};
+  EXPECT_EQ(connect().exchange(post_request("/session/end", asking.dump())).status(), 401);
+  asking["session_auth"]["me"] = 1;
+  EXPECT_EQ(connect().exchange(post_request("/session/end", asking.dump())).status(), 200);
+}
+
 TEST_F(SessionsTest, TheRoutesAreForPostAlone) {
   for (const char* path : {"/session/create", "/session/get", "/session/health", "/session/end"}) {
     RawMessage response = connect().exchange(get_request(path));
