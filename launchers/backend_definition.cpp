@@ -1,8 +1,6 @@
 #include "launchers/backend_definition.hpp"
 
-#include <re2/re2.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "common/json_reader.hpp"
+#include "launchers/definition_reader.hpp"
 #include "launchers/payload_template.hpp"
 
 namespace cppworker {
@@ -17,9 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A model of hundreds of gigabytes is downloaded on the first start: a day is still a plan, more is a typing
-// error.
-constexpr std::int64_t kLongestStartup_s = 24 * 3600;
 // How long an operator waits for a stop before he pulls the plug.
 constexpr std::int64_t kLongestStop_s = 3600;
 constexpr std::size_t kMostStopSteps = 8;
@@ -27,7 +23,6 @@ constexpr std::int64_t kLongestWait_s = 24 * 3600;
 constexpr std::int64_t kLongestWindow_s = 7 * 24 * 3600;
 constexpr std::size_t kMostGiveUpRules = 8;
 constexpr std::int64_t kLongestHook_s = 3600;
-constexpr std::int64_t kLongestProbe_s = 3600;
 constexpr std::int64_t kMostFailures = 1000;
 constexpr double kLongestQueueTime_s = 3600;
 // As many requests as the ledger has places for (ledger_layout::kSlots).
@@ -40,42 +35,10 @@ constexpr std::int64_t kMostBenchmarkRuns = 100;
 constexpr std::int64_t kMostBenchmarkConcurrency = 1000;
 constexpr double kMostWorkload = 1e9;  // Workload::kMostMilliUnits, in units
 
-// Runs `read` on the member if it is there.
-template <class Read>
-void if_there(ConfigObject& object, const std::string& key, Read read) {
-  if (auto found = object.optional(key)) read(*found);
-}
-
-void check_name(const ConfigValue& value, const std::string& name) {
-  auto usable = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  };
-  constexpr std::size_t kLongest = 64;
-  if (name.size() > kLongest || !std::all_of(name.begin(), name.end(), usable))
-    value.refuse("must be at most 64 small letters, digits, '-' and '_'");
-}
-
-std::string read_path(const ConfigValue& value, bool with_query) {
-  std::string path = value.as_string();
-  bool clean = std::none_of(path.begin(), path.end(), [](unsigned char c) { return c <= ' ' || c >= 0x7f; });
-  if (!path.starts_with('/') || !clean) value.refuse("must be a path that begins with '/', without blanks");
-  if (path.find('#') != std::string::npos || (!with_query && path.find('?') != std::string::npos))
-    value.refuse(with_query ? "must be a path without a fragment" : "must be a path without a query");
-  return path;
-}
-
 // The worker's own routes on the public port (protocol sections 5 and 6): they would never reach the server.
 void refuse_reserved(const ConfigValue& value, const std::string& path) {
   if (path == "/ping" || path.starts_with("/session/") || path.starts_with("/pyworker/"))
     value.refuse("must not be /ping or begin with /session/ or /pyworker/: the worker answers those itself");
-}
-
-std::string read_regex(const ConfigValue& value, int least_groups = 0) {
-  std::string text = value.as_string();
-  re2::RE2 regex(text, re2::RE2::Quiet);
-  if (!regex.ok()) value.refuse("must be a regular expression of RE2 (" + regex.error() + ")");
-  if (regex.NumberOfCapturingGroups() < least_groups) value.refuse("must have a group, for the number");
-  return text;
 }
 
 Url read_server(ConfigObject& server) {
@@ -170,17 +133,6 @@ RestartDefinition read_restart(ConfigObject restart) {
   return definition;
 }
 
-std::string read_script(const ConfigValue& value, const fs::path& folder) {
-  std::error_code ec;
-  fs::path script = fs::canonical(folder / value.as_string(), ec);
-  if (ec) value.refuse("must be a file in the backend's folder (" + ec.message() + ")");
-  auto [left, unused] = std::mismatch(folder.begin(), folder.end(), script.begin(), script.end());
-  if (left != folder.end()) value.refuse("must stay inside the backend's folder");
-  if (!fs::is_regular_file(script, ec) || ::access(script.c_str(), X_OK) != 0)
-    value.refuse("must be an executable file (chmod +x)");
-  return script.string();
-}
-
 std::vector<std::string> read_variables(const ConfigValue& list) {
   auto usable = [](std::string_view name) {
     if (name.ends_with('*')) name.remove_suffix(1);
@@ -212,43 +164,6 @@ HooksDefinition read_hooks(ConfigObject hooks, const fs::path& folder) {
   read("pre_stop", definition.pre_stop);
   read("post_exit", definition.post_exit);
   hooks.finish();
-  return definition;
-}
-
-LogDefinition read_log(ConfigObject log) {
-  LogDefinition definition;
-  auto read_all = [&](const std::string& key, std::vector<std::string>& patterns) {
-    if_there(log, key, [&](const ConfigValue& list) {
-      for (const ConfigValue& item : list.as_list()) patterns.push_back(read_regex(item));
-    });
-  };
-  read_all("ready", definition.ready);
-  read_all("fatal", definition.fatal);
-  read_all("info", definition.info);
-  if_there(log, "capture", [&](const ConfigValue& list) {
-    for (const ConfigValue& item : list.as_list()) {
-      ConfigObject capture(item);
-      ConfigValue metric = capture.required("metric");
-      std::string name = metric.as_string();
-      check_name(metric, name);
-      definition.captures.push_back({std::move(name), read_regex(capture.required("regex"), 1)});
-      capture.finish();
-    }
-  });
-  log.finish();
-  return definition;
-}
-
-HealthDefinition read_health(ConfigObject health) {
-  HealthDefinition definition;
-  definition.path = read_path(health.required("path"), true);
-  definition.expect_json = health.boolean("expect_json", definition.expect_json);
-  definition.interval =
-      std::chrono::seconds(health.integer("interval_s", definition.interval.count(), 1, kLongestProbe_s));
-  definition.timeout =
-      std::chrono::seconds(health.integer("timeout_s", definition.timeout.count(), 1, kLongestProbe_s));
-  definition.failures = static_cast<int>(health.integer("failures", definition.failures, 1, kMostFailures));
-  health.finish();
   return definition;
 }
 
@@ -361,18 +276,16 @@ BackendDefinition read_backend(const fs::path& folder) {
   if_there(root, "hooks",
            [&](const ConfigValue& value) { backend.hooks = read_hooks(ConfigObject(value), folder); });
   if_there(root, "log", [&](const ConfigValue& value) { backend.log = read_log(ConfigObject(value)); });
-  if_there(root, "health",
-           [&](const ConfigValue& value) { backend.health = read_health(ConfigObject(value)); });
+  if_there(root, "startup",
+           [&](const ConfigValue& value) { backend.startup = read_startup(ConfigObject(value)); });
+  read_endpoints(root.required("endpoints"), backend);
+  if_there(root, "health", [&](const ConfigValue& value) {
+    backend.health = read_health(ConfigObject(value), folder, [&](const std::string& path) {
+      return backend.find_endpoint("POST", path) != nullptr;
+    });
+  });
   if (backend.log.ready.empty() && !backend.health)
     throw ConfigError(file, "/", "needs /log/ready or /health: nothing else tells when the server is ready");
-
-  if_there(root, "startup", [&](const ConfigValue& value) {
-    ConfigObject startup(value);
-    backend.startup_deadline = std::chrono::seconds(
-        startup.integer("deadline_s", backend.startup_deadline.count(), 1, kLongestStartup_s));
-    startup.finish();
-  });
-  read_endpoints(root.required("endpoints"), backend);
   if_there(root, "benchmark", [&](const ConfigValue& value) {
     backend.benchmark = read_benchmark(ConfigObject(value), backend);
   });
@@ -392,8 +305,8 @@ const EndpointDefinition* BackendDefinition::find_endpoint(std::string_view meth
 }
 
 const std::vector<std::string>& restart_causes() {
-  static const std::vector<std::string> kCauses = {"spawn",  "start_deadline", "benchmark",
-                                                   "health", "fatal_log",      "exit"};
+  static const std::vector<std::string> kCauses = {"spawn",     "start_deadline", "benchmark", "health",
+                                                   "fatal_log", "no_progress",    "exit"};
   return kCauses;
 }
 

@@ -16,6 +16,7 @@
 #include "common/result.hpp"
 #include "common/url.hpp"
 #include "launchers/backend_search.hpp"
+#include "launchers/watch_definition.hpp"
 #include "launchers/workload.hpp"
 
 namespace cppworker {
@@ -34,26 +35,6 @@ struct EndpointDefinition {
   bool websocket = false;              // GET with an upgrade to WebSocket
   // A line of a response with status 200 that begins with one of these says that the request failed.
   std::vector<std::string> failure_lines;
-};
-
-struct LogDefinition {
-  struct Capture {
-    std::string metric;
-    std::string regex;  // its first group is the number
-  };
-  // RE2 syntax, unanchored, against one line without terminal colours.
-  std::vector<std::string> ready;
-  std::vector<std::string> fatal;
-  std::vector<std::string> info;
-  std::vector<Capture> captures;
-};
-
-struct HealthDefinition {
-  std::string path;
-  bool expect_json = false;
-  std::chrono::seconds interval{10};
-  std::chrono::seconds timeout{5};
-  int failures = 3;  // in a row, before anything is done
 };
 
 struct BenchmarkDefinition {
@@ -113,7 +94,7 @@ struct BackendDefinition {
   HooksDefinition hooks;
   LogDefinition log;
   std::optional<HealthDefinition> health;  // at least one of health and log.ready is there
-  std::chrono::seconds startup_deadline{3600};
+  StartupDefinition startup;
   std::vector<EndpointDefinition> endpoints;
   std::optional<BenchmarkDefinition> benchmark;
 

@@ -48,6 +48,18 @@ Families supervisor_families(const SupervisorFigures& figures) {
       family("cppworker_model_state", "1 for the state that the inference server is in.", MetricType::Gauge));
   for (const std::string& name : figures.model_states)
     add_gauge(state, {{"state", name}}, name == figures.model_state ? 1 : 0);
+  auto& load_phase = families.emplace_back(family("cppworker_model_load_phase",
+                                                  "1 for what a loading inference server is at, by its log.",
+                                                  MetricType::Gauge));
+  for (const std::string& name : figures.load_phases)
+    add_gauge(load_phase, {{"phase", name}}, name == figures.load_phase ? 1 : 0);
+  if (figures.seconds_without_progress)
+    add_plain_gauge(families, "cppworker_model_load_quiet_seconds",
+                    "How long nothing of a loading inference server has moved.",
+                    *figures.seconds_without_progress);
+  add_plain_gauge(families, "cppworker_model_unwell",
+                  "1 while the inference server is up and gets nothing new, because it fails its probes.",
+                  figures.unwell ? 1 : 0);
   add_plain_gauge(families, "cppworker_ready", "1 while requests are forwarded.", figures.ready ? 1 : 0);
   add_plain_gauge(families, "cppworker_uptime_seconds", "Since the supervisor started.",
                   figures.uptime_seconds);

@@ -21,6 +21,11 @@ struct SupervisorFigures {
   // One series per state, 1 for the present one, so that a query needs no list of states.
   std::vector<std::string> model_states;
   std::string model_state;
+  // The same of what it is at while it loads; empty when it doesn't.
+  std::vector<std::string> load_phases;
+  std::string load_phase;
+  std::optional<double> seconds_without_progress;  // while it loads
+  bool unwell = false;                             // ready, but nothing new is let in
   bool ready = false;
   double uptime_seconds = 0;
 

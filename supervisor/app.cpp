@@ -97,7 +97,7 @@ class WorkerApp {
     reaper_.start();
     signals_.async_wait([this](boost::system::error_code error, int number) { on_signal(error, number); });
     asio::co_spawn(io_, run_admin_server(*admin_, admin_pages(*view_)), rethrow);
-    asio::co_spawn(io_, model_->watch_health(), rethrow);
+    model_->watch();
     if (!settings_.proxy.unsecured || settings_.container_id || !settings_.public_key.empty())
       asio::co_spawn(io_, keys_->run(), rethrow);
     if (reporter_)
@@ -146,7 +146,7 @@ class WorkerApp {
     ModelServiceSetup model;
     model.backend = backend_;
     model.server = server;
-    model.health_path = settings_.health_path.value_or(backend_.health ? backend_.health->path : "");
+    model.health_path = settings_.health_path;
     model.run_dir = settings_.run_dir;
     model.program_dir = std::filesystem::path(proxy_program_).parent_path();
     model.benchmark = settings_.benchmark;
@@ -156,6 +156,7 @@ class WorkerApp {
     model.cgroup = own_cgroup_folder().value_or("");
     model.add_requests = [this](PostMortem& made) { add_requests(made, ledger_->snapshot(), 0); };
     model.on_give_up = [this] { give_up(model_->service(), kExitModelGaveUp); };
+    model.pulse = [this] { return ledger_->pulse(); };
     auto made = ModelService::make(io_, *processes_, std::move(model));
     if (!made) return made.error();
     model_ = std::move(*made);
@@ -191,7 +192,7 @@ class WorkerApp {
 
   ModelPhase phase() const {
     if (stopping_) return ModelPhase::kDraining;
-    if (model_->service().state().phase == ServicePhase::kReady) return ModelPhase::kReady;
+    if (model_->admits()) return ModelPhase::kReady;
     return model_->figures().loads == 0 ? ModelPhase::kLoading : ModelPhase::kUnhealthy;
   }
 
@@ -199,6 +200,7 @@ class WorkerApp {
     if (!last_words_.empty()) return last_words_;
     if (stopping_) return "the worker is shutting down";
     if (!model_->service().last_error().empty()) return model_->service().last_error();
+    if (!model_->unwell().empty()) return "the model is unwell: " + model_->unwell();
     if (keys_->keys().empty() && !settings_.proxy.unsecured) return keys_->last_error();
     return {};
   }

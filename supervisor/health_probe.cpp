@@ -1,15 +1,25 @@
 #include "supervisor/health_probe.hpp"
 
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <boost/asio/ip/tcp.hpp>
 #include <nlohmann/json.hpp>
 
-#include "common/http_client.hpp"
 #include "common/logging.hpp"
+#include "common/text.hpp"
 
 namespace cppworker {
 namespace {
 
 // Health bodies are a few bytes to a few KiB; one that is larger shows a server that isn't the one meant.
 constexpr std::size_t kLargestBody = 1 << 20;
+// A canary asks for a token or a small image.
+constexpr std::size_t kLargestAnswer = 16 << 20;
+// A command's last words, for the reason.
+constexpr std::size_t kKeptOutput = 300;
 
 std::string objection(const HealthProbe& probe, const HttpResponse& response) {
   if (response.status != probe.expected_status)
@@ -18,12 +28,64 @@ std::string objection(const HealthProbe& probe, const HttpResponse& response) {
   if (probe.expect_json && !nlohmann::json::accept(response.body))
     return "the body is not JSON (" +
            (response.content_type.empty() ? "no content type" : printable(response.content_type, 80)) + ")";
+  if (!probe.body.empty() && !re2::RE2::PartialMatch(response.body, probe.body))
+    return "the body doesn't match \"" + probe.body + "\"";
+  return {};
+}
+
+std::string objection(const std::vector<std::string>& failure_lines, const HttpResponse& response) {
+  if (!response.ok()) return "status " + std::to_string(response.status);
+  for (const std::string& line : split_list(response.body, '\n'))
+    for (const std::string& failure : failure_lines)
+      if (line.starts_with(failure)) return "its answer tells of a failure";
   return {};
 }
 
 std::chrono::milliseconds since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
 }
+
+HealthAnswer answer_of(std::string reason, std::chrono::steady_clock::time_point start) {
+  HealthAnswer answer;
+  answer.took = since(start);
+  answer.reason = std::move(reason);
+  answer.health = answer.reason.empty() ? Health::kHealthy : Health::kUnhealthy;
+  return answer;
+}
+
+std::string out_of_time(std::chrono::milliseconds timeout) {
+  return "no answer within " + std::to_string(timeout.count()) + " ms";
+}
+
+// The reason why there is no connection; empty when there is one.
+Awaitable<std::string> try_connection(Url server) {
+  asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
+  boost::system::error_code error;
+  // A number, or localhost from /etc/hosts: nothing to wait for.
+  const auto found = resolver.resolve(server.host, std::to_string(server.port), error);
+  if (error) co_return "cannot look up " + server.host + ": " + error.message();
+  asio::ip::tcp::socket socket(resolver.get_executor());
+  for (const auto& entry : found) {
+    boost::system::error_code ignored;
+    socket.close(ignored);
+    auto [failed] = co_await socket.async_connect(entry.endpoint(), kTuple);
+    error = failed;
+    if (!error) co_return std::string();
+  }
+  co_return "cannot connect to " + server.authority() + ": " + error.message();
+}
+
+// A command's run, shared with its callbacks.
+struct CommandRun {
+  std::optional<ExitStatus> status;
+  std::string output;  // its end
+
+  std::string objection() const {
+    if (status->clean()) return {};
+    const std::string said = printable(trim(output), kKeptOutput);
+    return status->text() + (said.empty() ? "" : ": " + said);
+  }
+};
 
 }  // namespace
 
@@ -33,28 +95,40 @@ Awaitable<HealthAnswer> probe_health(HealthProbe probe) {
   request.server = probe.server;
   request.target = probe.path;
   Result<HttpResponse> response = co_await http_exchange(std::move(request), probe.timeout, kLargestBody);
-  HealthAnswer answer;
-  answer.took = since(start);
-  answer.reason = response ? objection(probe, *response) : response.error().message;
-  answer.health = answer.reason.empty() ? Health::kHealthy : Health::kUnhealthy;
-  co_return answer;
+  co_return answer_of(response ? objection(probe, *response) : response.error().message, start);
 }
 
-Awaitable<std::optional<std::chrono::milliseconds>> wait_for_health(HealthProbe probe,
-                                                                    std::chrono::milliseconds interval,
-                                                                    std::chrono::milliseconds limit) {
+Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout) {
   const auto start = std::chrono::steady_clock::now();
-  while (true) {
-    const auto left = limit - since(start);
-    if (left <= std::chrono::milliseconds(0)) co_return std::nullopt;
-    HealthProbe one = probe;
-    one.timeout = std::min(probe.timeout, left);
-    const HealthAnswer answer = co_await probe_health(std::move(one));
-    if (answer.ok()) co_return since(start);
-    const auto cancelled = co_await asio::this_coro::cancellation_state;
-    if (cancelled.cancelled() != asio::cancellation_type::none) co_return std::nullopt;
-    co_await sleep_for(std::min(interval, std::max(limit - since(start), std::chrono::milliseconds(0))));
-  }
+  std::optional<std::string> problem = co_await with_deadline(try_connection(std::move(server)), timeout);
+  co_return answer_of(problem.value_or(out_of_time(timeout)), start);
+}
+
+Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command,
+                                         std::chrono::milliseconds timeout) {
+  const auto start = std::chrono::steady_clock::now();
+  auto run = std::make_shared<CommandRun>();
+  auto ended = std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, timeout);
+  ProcessCallbacks callbacks;
+  callbacks.on_output = [run](OutputStream, std::string_view bytes) {
+    run->output += bytes;
+    if (run->output.size() > kKeptOutput) run->output.erase(0, run->output.size() - kKeptOutput);
+  };
+  callbacks.on_exit = [run, ended](ExitStatus status) {
+    run->status = status;
+    ended->cancel();
+  };
+  auto child = processes.spawn(std::move(command), std::move(callbacks));
+  if (!child) co_return answer_of(child.error().message, start);
+  co_await ended->async_wait(kTuple);
+  co_return answer_of(run->status ? run->objection() : out_of_time(timeout), start);
+}
+
+Awaitable<HealthAnswer> probe_by_request(HttpRequest request, std::vector<std::string> failure_lines,
+                                         std::chrono::milliseconds timeout) {
+  const auto start = std::chrono::steady_clock::now();
+  Result<HttpResponse> response = co_await http_exchange(std::move(request), timeout, kLargestAnswer);
+  co_return answer_of(response ? objection(failure_lines, *response) : response.error().message, start);
 }
 
 }  // namespace cppworker

@@ -1,16 +1,14 @@
-// Asks an inference server over HTTP whether it is well, and decides when a row of bad answers means
-// something.
-//
-// The gate is armed by its owner after the first ready: a server that loads answers badly, or not at all, for
-// as long as it takes, and that is no failure (startup has a deadline of its own).
+// Asks a server whether it is well: over HTTP, by a connection, or by a command. What a row of bad answers
+// means is health_ladder.hpp's to say.
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 
 #include "common/async.hpp"
+#include "common/http_client.hpp"
 #include "common/url.hpp"
+#include "supervisor/process_runner.hpp"
 
 namespace cppworker {
 
@@ -23,6 +21,7 @@ struct HealthProbe {
   // The body must be JSON: where an image serves a "please wait" page of its own, with status 200, on the
   // server's port.
   bool expect_json = false;
+  std::string body{};  // RE2 pattern that the body must have; empty: any body
 };
 
 enum class Health { kHealthy, kUnhealthy };
@@ -35,37 +34,14 @@ struct HealthAnswer {
   bool ok() const { return health == Health::kHealthy; }
 };
 
-// One probe, bounded by its timeout. Never fails otherwise: no answer is an unhealthy answer.
+// One probe each, bounded by its timeout. They never fail otherwise: no answer is an unhealthy answer.
 Awaitable<HealthAnswer> probe_health(HealthProbe probe);
-
-// Probes until one is healthy; returns how long that took, nullopt when `limit` passes first. The limit is
-// one for servers that have said themselves that they are ready, and only have yet to open their port.
-inline constexpr std::chrono::milliseconds kHealthWaitLimit = std::chrono::seconds(300);
-Awaitable<std::optional<std::chrono::milliseconds>> wait_for_health(
-    HealthProbe probe, std::chrono::milliseconds interval,
-    std::chrono::milliseconds limit = kHealthWaitLimit);
-
-// Counts failures in a row: a single lost probe restarts nothing.
-class HealthGate {
- public:
-  explicit HealthGate(int threshold) : threshold_(threshold) {}
-
-  // True when this answer is the one that reaches the threshold, and with each further `threshold` of them:
-  // if the first news had no effect, there will be a second.
-  bool closes(Health health) {
-    if (health == Health::kHealthy) {
-      failures_ = 0;
-      return false;
-    }
-    return ++failures_ % threshold_ == 0;
-  }
-
-  int failures() const { return failures_; }
-  void reset() { failures_ = 0; }  // with each launch
-
- private:
-  int threshold_;
-  int failures_ = 0;
-};
+Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout);
+// Healthy when it ends with 0; it and its group are killed when the time is over.
+Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command,
+                                         std::chrono::milliseconds timeout);
+// A request that does real work; no line of its 2xx answer may begin with one of `failure_lines`.
+Awaitable<HealthAnswer> probe_by_request(HttpRequest request, std::vector<std::string> failure_lines,
+                                         std::chrono::milliseconds timeout);
 
 }  // namespace cppworker

@@ -11,12 +11,13 @@
 namespace cppworker {
 namespace {
 
-enum class Meaning { kReady, kFatal, kInfo, kCapture };
+enum class Meaning { kReady, kFatal, kFatalAfterReady, kInfo, kPhase, kCapture };
 
 struct Pattern {
   Meaning meaning;
   std::unique_ptr<RE2> regex;
-  std::string metric;  // kCapture
+  std::string metric;                    // kCapture
+  LoadPhase phase = LoadPhase::kLaunch;  // kPhase
 };
 
 RE2::Options pattern_options() {
@@ -37,7 +38,8 @@ struct LogMatcher::Compiled {
   RE2::Set set{pattern_options(), RE2::UNANCHORED};
   bool has_ready = false;
 
-  Result<bool> add(Meaning meaning, std::string_view name, const std::string& text, std::string metric = {}) {
+  Result<bool> add(Meaning meaning, std::string_view name, const std::string& text, std::string metric = {},
+                   LoadPhase phase = LoadPhase::kLaunch) {
     const auto refuse = [&](const std::string& problem) {
       return fail("cannot use the " + std::string(name) + " pattern \"" + text + "\": " + problem);
     };
@@ -47,7 +49,7 @@ struct LogMatcher::Compiled {
       return refuse("it needs a group around the number, such as (\\d+)");
     std::string problem;
     if (set.Add(text, &problem) < 0) return refuse(problem);
-    patterns.push_back({meaning, std::move(regex), std::move(metric)});
+    patterns.push_back({meaning, std::move(regex), std::move(metric), phase});
     return true;
   }
 
@@ -59,8 +61,14 @@ struct LogMatcher::Compiled {
       case Meaning::kFatal:
         events.fatal = true;
         break;
+      case Meaning::kFatalAfterReady:
+        events.fatal_after_ready = pattern.regex->pattern();
+        break;
       case Meaning::kInfo:
         events.info = true;
+        break;
+      case Meaning::kPhase:
+        if (!events.phase || *events.phase < pattern.phase) events.phase = pattern.phase;
         break;
       case Meaning::kCapture:
         capture(pattern, line, events);
@@ -90,6 +98,12 @@ Result<LogMatcher> LogMatcher::compile(const LogPatterns& patterns) {
   if (auto added = add_all(Meaning::kReady, "ready", patterns.ready); !added) return added.error();
   if (auto added = add_all(Meaning::kFatal, "fatal", patterns.fatal); !added) return added.error();
   if (auto added = add_all(Meaning::kInfo, "info", patterns.info); !added) return added.error();
+  if (auto added = add_all(Meaning::kFatalAfterReady, "fatal_after_ready", patterns.fatal_after_ready);
+      !added)
+    return added.error();
+  for (const auto& one : patterns.phases)
+    if (auto added = compiled->add(Meaning::kPhase, name_of(one.phase), one.regex, {}, one.phase); !added)
+      return added.error();
   for (const auto& one : patterns.captures)
     if (auto added = compiled->add(Meaning::kCapture, one.metric, one.regex, one.metric); !added)
       return added.error();

@@ -1,27 +1,29 @@
-// What a line of a server's log says, by the backend's patterns: ready, can't go on, progress, a figure.
+// What a line of a server's log says, by the backend's patterns: ready, can't go on, progress, a figure, the
+// phase of loading.
 //
 // Patterns are RE2 (linear time: a hostile line can't stop the loop), unanchored, over the line without
 // terminal colours. One automaton decides for all of them at once; almost every line matches none.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "common/result.hpp"
+#include "launchers/watch_definition.hpp"
 
 namespace cppworker {
 
 struct LogPatterns {
-  struct Capture {
-    std::string metric;
-    std::string regex;  // its first group is a number
-  };
+  using Capture = LogDefinition::Capture;
   std::vector<std::string> ready{};
   std::vector<std::string> fatal{};
+  std::vector<std::string> fatal_after_ready{};
   std::vector<std::string> info{};
+  std::vector<LogDefinition::Phase> phases{};
   std::vector<Capture> captures{};
 };
 
@@ -30,9 +32,13 @@ struct LogEvents {
   bool ready = false;
   bool fatal = false;
   bool info = false;
+  std::string_view fatal_after_ready{};  // the pattern; empty when none matched. The line may be a prompt's
+  std::optional<LoadPhase> phase{};      // the last one in the definition's order, of several
   std::vector<std::pair<std::string, double>> captures;  // {metric, value}
 
-  bool any() const { return ready || fatal || info || !captures.empty(); }
+  bool any() const {
+    return ready || fatal || info || !fatal_after_ready.empty() || phase || !captures.empty();
+  }
 };
 
 class LogMatcher {

@@ -13,14 +13,13 @@
 #include "supervisor/benchmark.hpp"
 #include "supervisor/benchmark_key.hpp"
 #include "supervisor/environment.hpp"
+#include "supervisor/tree_activity.hpp"
 
 namespace cppworker {
 namespace {
 
-// While the server is awaited: it answers milliseconds after its ready line, and each probe costs it nothing.
-constexpr std::chrono::milliseconds kProbeWhileAwaited{100};
-// Where no backend says how to ask for health.
-constexpr std::chrono::seconds kDefaultInterval{10};
+// Between two looks at what a loading server's processes do: each reads two files a process.
+constexpr std::chrono::seconds kStartupLook{5};
 
 // A hook's own deadline comes first; what it left is ended before it is over.
 constexpr std::chrono::seconds kHookMargin{10};
@@ -29,8 +28,10 @@ LogPatterns patterns_of(const LogDefinition& log) {
   LogPatterns patterns;
   patterns.ready = log.ready;
   patterns.fatal = log.fatal;
+  patterns.fatal_after_ready = log.fatal_after_ready;
   patterns.info = log.info;
-  for (const auto& capture : log.captures) patterns.captures.push_back({capture.metric, capture.regex});
+  patterns.phases = log.phases;
+  patterns.captures = log.captures;
   return patterns;
 }
 
@@ -61,7 +62,7 @@ GiveUpRules give_up_rules_of(const std::vector<GiveUpDefinition>& definitions) {
 ServicePolicy policy_of(const ModelServiceSetup& setup) {
   ServicePolicy policy;
   policy.measures = setup.benchmark && setup.backend.benchmark.has_value();
-  policy.start_deadline = setup.backend.startup_deadline;
+  policy.start_deadline = setup.backend.startup.deadline;
   policy.stop = stop_steps_of(setup.backend);
   if (setup.backend.hooks.pre_stop)
     policy.stop.insert(policy.stop.begin(), {.wait = setup.backend.hooks.pre_stop->timeout + kHookMargin,
@@ -79,7 +80,7 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   auto matcher = LogMatcher::compile(patterns_of(setup.backend.log));
   if (!matcher) return matcher.error();
   ServicePolicy policy = policy_of(setup);
-  std::unique_ptr<ModelService> made(new ModelService(io, std::move(setup), std::move(*matcher)));
+  std::unique_ptr<ModelService> made(new ModelService(io, processes, std::move(setup), std::move(*matcher)));
   ModelService* self = made.get();
   ServiceHooks hooks;
   hooks.make_spec = [self](const std::string& mark) { return self->make_spec(mark); };
@@ -114,14 +115,15 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   return made;
 }
 
-ModelService::ModelService(asio::io_context& io, ModelServiceSetup setup, LogMatcher matcher)
+ModelService::ModelService(asio::io_context& io, ProcessRunner& processes, ModelServiceSetup setup,
+                           LogMatcher matcher)
     : io_(io),
       setup_(std::move(setup)),
       matcher_(std::move(matcher)),
       readiness_(matcher_.has_ready_pattern()),
-      gate_(setup_.backend.health ? setup_.backend.health->failures : 3),
-      log_(setup_.run_dir + "/logs/model.log"),
-      next_probe_(io) {}
+      startup_(setup_.backend.startup.no_progress),
+      health_(io, processes, make_watch()),
+      log_(setup_.run_dir + "/logs/model.log") {}
 
 Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
   ProcessSpec spec;
@@ -138,15 +140,20 @@ Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
 
 void ModelService::on_launched() {
   readiness_.launched();
-  gate_.reset();
+  startup_.launched(std::chrono::steady_clock::now());
   progress_ = "launched";
+  load_phase_ = LoadPhase::kLaunch;
+  unwell_.clear();
+  restart_asked_ = false;
   for (LineSplitter& splitter : splitters_) splitter = LineSplitter();
-  next_probe_.cancel();
+  health_.launched();
 }
 
 // Its last words often lack the line's end.
 void ModelService::on_gone() {
   readiness_.exited();
+  health_.gone();
+  unwell_.clear();
   for (LineSplitter& splitter : splitters_) splitter.finish([this](std::string_view line) { on_line(line); });
   log_.flush();
 }
@@ -162,58 +169,100 @@ void ModelService::on_line(std::string_view line) {
   std::string_view plain = strip_ansi(line, plain_);
   ring_.append(plain);
   LogEvents events = matcher_.match(plain);
-  // After ready a prompt may be echoed in the log: from then on no line decides about the server's life.
-  bool loading = !service_->state().was_ready;
-  if (events.info && loading) progress_ = printable(plain, 200);
-  for (const auto& [metric, value] : events.captures)
-    if (metric == "max_capacity" && loading) figures_.max_capacity = value;
+  health_.saw_line();
   if (events.ready) readiness_.saw_ready_line();
-  if (events.fatal && loading) {
+  // After ready a prompt may be echoed in the log: from then on no line by itself decides about anything.
+  if (service_->state().was_ready) {
+    if (!events.fatal_after_ready.empty()) health_.saw_fatal_line(events.fatal_after_ready);
+    return;
+  }
+  startup_.saw_line(plain, std::chrono::steady_clock::now());
+  if (events.info) progress_ = printable(plain, 200);
+  if (events.phase) load_phase_ = *events.phase;
+  for (const auto& [metric, value] : events.captures)
+    if (metric == "max_capacity") figures_.max_capacity = value;
+  if (events.fatal || !events.fatal_after_ready.empty()) {
     service_->set_reason(printable(plain, 200));
     service_->post(ServiceEventKind::kFatalLog);
   }
 }
 
-HealthProbe ModelService::make_probe() const {
-  HealthProbe probe;
-  probe.server = setup_.server;
-  probe.path = setup_.health_path;
-  if (setup_.backend.health) {
-    probe.timeout = setup_.backend.health->timeout;
-    probe.expect_json = setup_.backend.health->expect_json;
+HealthWatchSetup ModelService::make_watch() {
+  HealthWatchSetup watch;
+  const BackendDefinition& backend = setup_.backend;
+  if (backend.health) {
+    watch.main = backend.health->main;
+    watch.others = backend.health->others;
+    watch.ladder.stall = backend.health->stall;
+    watch.ladder.errors_in_a_row = backend.health->errors_in_a_row;
+    watch.canary = backend.health->canary;
   }
-  return probe;
+  if (setup_.health_path) {
+    if (!watch.main) watch.main.emplace();
+    watch.main->kind = ProbeDefinition::Kind::kHttp;
+    watch.main->path = *setup_.health_path;
+  }
+  watch.ladder.serial = backend.max_concurrency == 1;
+  if (watch.canary)
+    if (const auto* endpoint = backend.find_endpoint("POST", watch.canary->endpoint))
+      watch.canary_failure_lines = endpoint->failure_lines;
+  watch.server = setup_.server;
+  watch.pulse = setup_.pulse;
+  watch.make_command = [this](const std::vector<std::string>& command) {
+    ProcessSpec spec;
+    spec.name = "health command";
+    spec.program = command.front();
+    spec.args.assign(command.begin() + 1, command.end());
+    // The launch's mark: what it leaves running goes with the server's tree.
+    spec.environment = child_environment(
+        own_environment(), {{"SERVER_PORT", std::to_string(setup_.server.port)}}, service_->tree_mark());
+    return spec;
+  };
+  watch.awaited = [this] { return readiness_.awaits_health(); };
+  watch.answered = [this](bool well) {
+    readiness_.answered(well);
+    consider_ready();
+  };
+  watch.judged = [this](const Judgement& judgement) { on_judged(judgement); };
+  return watch;
 }
 
-Awaitable<> ModelService::watch_health() {
-  if (setup_.health_path.empty()) {
-    // The log alone decides (the definition has one of both).
-    while (true) {
-      readiness_.answered(true);
-      consider_ready();
-      co_await sleep_for(kProbeWhileAwaited);
-    }
+void ModelService::watch() {
+  health_.run();
+  // A bug, as in HealthWatch.
+  asio::co_spawn(io_, watch_startup(), [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  });
+}
+
+void ModelService::on_judged(const Judgement& judgement) {
+  if (service_->state().phase != ServicePhase::kReady) return;
+  const bool changes = unwell_.empty() != judgement.reason.empty();
+  if (changes && judgement.reason.empty()) spdlog::info("model: well again");
+  if (changes && !judgement.reason.empty()) spdlog::warn("model: unwell: {}", printable(judgement.reason));
+  unwell_ = judgement.reason;
+  if (judgement.standing == Standing::kRestart && !std::exchange(restart_asked_, true)) {
+    service_->set_reason(judgement.reason);
+    service_->post(judgement.by_log ? ServiceEventKind::kFatalLog : ServiceEventKind::kUnhealthy);
   }
-  std::chrono::milliseconds interval =
-      setup_.backend.health ? std::chrono::milliseconds(setup_.backend.health->interval) : kDefaultInterval;
+  if (changes) setup_.on_change();
+}
+
+std::chrono::milliseconds ModelService::quiet() const {
+  return startup_.quiet(std::chrono::steady_clock::now());
+}
+
+Awaitable<> ModelService::watch_startup() {
   while (true) {
-    bool awaited = readiness_.awaits_health();
-    bool ready = service_->state().phase == ServicePhase::kReady;
-    if (awaited || ready) {
-      std::uint64_t launch = service_->state().launches;
-      HealthAnswer answer = co_await probe_health(make_probe());
-      if (launch == service_->state().launches) {
-        readiness_.answered(answer.ok());
-        consider_ready();
-        if (service_->state().phase == ServicePhase::kReady && gate_.closes(answer.health)) {
-          service_->set_reason(answer.reason);
-          service_->post(ServiceEventKind::kUnhealthy);
-        }
+    if (service_->state().phase == ServicePhase::kStarting && service_->pid() > 0) {
+      const auto now = std::chrono::steady_clock::now();
+      startup_.measured(read_activity(service_->members(), service_->pid()), now);
+      if (startup_.stalled(now)) {
+        service_->set_reason(startup_.explain(now));
+        service_->post(ServiceEventKind::kNoProgress);
       }
     }
-    next_probe_.expires_after(service_->state().phase == ServicePhase::kReady ? interval
-                                                                              : kProbeWhileAwaited);
-    co_await next_probe_.async_wait(kTuple);
+    co_await sleep_for(kStartupLook);
   }
 }
 
@@ -227,6 +276,7 @@ void ModelService::on_ready() {
   figures_.load_seconds = std::chrono::duration<double>(loaded).count();
   figures_.loads++;
   progress_ = "ready";
+  health_.ready();
   spdlog::info("model: ready after {:.1f} s, max_perf {:.1f} work units/s", figures_.load_seconds,
                figures_.max_perf);
   setup_.on_change();

@@ -10,20 +10,21 @@
 #include <string>
 
 #include "launchers/backend_definition.hpp"
-#include "supervisor/health_probe.hpp"
+#include "supervisor/health_watch.hpp"
 #include "supervisor/line_splitter.hpp"
 #include "supervisor/log_file.hpp"
 #include "supervisor/log_matcher.hpp"
 #include "supervisor/log_ring.hpp"
 #include "supervisor/readiness.hpp"
 #include "supervisor/service.hpp"
+#include "supervisor/startup_watch.hpp"
 
 namespace cppworker {
 
 struct ModelServiceSetup {
   BackendDefinition backend;
   Url server;
-  std::string health_path;
+  std::optional<std::string> health_path;  // instead of the definition's main probe
   std::string run_dir;
   std::string program_dir;  // where the worker's own programs lie
   bool benchmark = true;
@@ -33,6 +34,7 @@ struct ModelServiceSetup {
   LaunchRecords* records = nullptr;               // as in Service
   std::string cgroup;                             // as in Service
   std::function<void(PostMortem&)> add_requests;  // what is in flight
+  std::function<Pulse()> pulse;                   // of the ledger; empty: the traffic isn't known
 };
 
 // What the model has told about itself; kept over restarts until the next figure replaces it.
@@ -51,16 +53,24 @@ class ModelService {
                                                     ModelServiceSetup setup);
 
   Service& service() { return *service_; }
+  const Service& service() const { return *service_; }
   const ModelFigures& figures() const { return figures_; }
   const LogRing& last_lines() const { return ring_; }
-  // Since when the current launch loads; for progress.
-  std::string progress() const { return progress_; }
+  // The log's last word about it, or what we do with it: "measuring", "ready".
+  const std::string& progress() const { return progress_; }
+  // Meaningful while it is starting: what it is at, and how long nothing has moved.
+  LoadPhase load_phase() const { return load_phase_; }
+  std::chrono::milliseconds quiet() const;
+  // Ready, and well enough for new requests.
+  bool admits() const { return service_->state().phase == ServicePhase::kReady && unwell_.empty(); }
+  // Why it doesn't admit though it is ready; empty when there is no reason.
+  const std::string& unwell() const { return unwell_; }
 
-  // Probes health as long as the io_context runs.
-  Awaitable<> watch_health();
+  // Watches over it as long as the io_context runs.
+  void watch();
 
  private:
-  ModelService(asio::io_context& io, ModelServiceSetup setup, LogMatcher matcher);
+  ModelService(asio::io_context& io, ProcessRunner& processes, ModelServiceSetup setup, LogMatcher matcher);
   Result<ProcessSpec> make_spec(const std::string& tree_mark);
   void on_output(OutputStream stream, std::string_view bytes);
   void on_line(std::string_view line);
@@ -69,20 +79,25 @@ class ModelService {
   void on_ready();
   void consider_ready();
   Awaitable<> measure(std::uint64_t launch);
-  HealthProbe make_probe() const;
+  HealthWatchSetup make_watch();
+  void on_judged(const Judgement& judgement);
+  Awaitable<> watch_startup();
 
   asio::io_context& io_;
   ModelServiceSetup setup_;
   LogMatcher matcher_;
   Readiness readiness_;
-  HealthGate gate_;
+  StartupWatch startup_;
+  HealthWatch health_;
   LogFile log_;
   LogRing ring_;
   LineSplitter splitters_[2];
   std::string plain_;  // storage for a line without its colours
   ModelFigures figures_;
   std::string progress_;
-  asio::steady_timer next_probe_;  // cancelled by a launch: the new process is asked at once
+  LoadPhase load_phase_ = LoadPhase::kLaunch;
+  std::string unwell_;
+  bool restart_asked_ = false;  // in this run
   std::unique_ptr<Service> service_;
 };
 

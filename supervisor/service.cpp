@@ -262,6 +262,7 @@ void Service::launch() {
   child_ = std::move(*child);
   leader_ = child_->pid();
   known_.clear();
+  members_.clear();
   if (hooks_.records) hooks_.records->launched(tree_mark_, leader_);
   if (hooks_.starts_processes) look_again();
   spdlog::info("{}: launched as process {}", name_, leader_);
@@ -308,8 +309,9 @@ ProcessTree Service::tree() const {
 void Service::look_again() {
   if (!child_ || exited_) return;
   try {
+    members_ = find_tree(tree(), known_);
     std::uint64_t bytes = 0;
-    for (const ProcessInfo& member : find_tree(tree(), known_)) bytes += member.resident_bytes;
+    for (const ProcessInfo& member : members_) bytes += member.resident_bytes;
     memory_.add(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() -
                                                                  state_.launched_at),
                 bytes);

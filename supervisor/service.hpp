@@ -59,6 +59,8 @@ class Service {
   const ServiceState& state() const { return state_; }
   pid_t pid() const { return child_ ? child_->pid() : -1; }
   const std::string& tree_mark() const { return tree_mark_; }
+  // The tree's processes as the last look found them, a few seconds ago (with starts_processes).
+  const std::vector<ProcessInfo>& members() const { return members_; }
   // Launches after failures, by cause.
   const std::map<std::string, std::uint64_t>& failures() const { return failures_; }
   // "the model ended: signal 9 (SIGKILL)"; empty while well. Cleared when ready.
@@ -101,6 +103,7 @@ class Service {
   bool exited_ = false;
   std::string tree_mark_, last_error_, reason_;
   std::vector<ProcessInfo> survivors_;
+  std::vector<ProcessInfo> members_;
   std::string cgroup_;                         // of this launch; empty: none
   std::optional<std::uint64_t> kills_before_;  // for lack of memory, at the launch
   MemoryCurve memory_;

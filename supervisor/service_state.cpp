@@ -235,6 +235,9 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
     case Kind::kFatalLog:
       if (has_live_process(phase)) next.enter_stopping(FailureCause::kFatalLog);
       break;
+    case Kind::kNoProgress:
+      if (phase == Phase::kStarting) next.enter_stopping(FailureCause::kNoProgress);
+      break;
     case Kind::kExited:
       if (has_live_process(phase) || is_ending(phase)) next.enter_sweeping();
       break;
@@ -256,7 +259,9 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
 
 GiveUpRules default_give_up_rules() {
   return {{.causes = {}, .failures = 10, .window = std::chrono::hours(12)},
-          {.causes = {FailureCause::kStartDeadline}, .failures = 3, .window = std::chrono::hours(24)}};
+          {.causes = {FailureCause::kStartDeadline, FailureCause::kNoProgress},
+           .failures = 3,
+           .window = std::chrono::hours(24)}};
 }
 
 std::chrono::milliseconds backoff_delay(int failures, double jitter, const ServicePolicy& policy) {
@@ -317,6 +322,8 @@ std::string_view name_of(ServiceEventKind kind) {
       return "unhealthy";
     case Kind::kFatalLog:
       return "fatal_log";
+    case Kind::kNoProgress:
+      return "no_progress";
     case Kind::kExited:
       return "exited";
     case Kind::kTreeEmpty:
@@ -372,9 +379,11 @@ std::string_view name_of(FailureCause cause) {
     case FailureCause::kMeasureFailed:
       return "the benchmark failed";
     case FailureCause::kUnhealthy:
-      return "it stopped answering health probes";
+      return "it is unwell";
     case FailureCause::kFatalLog:
       return "its log says that it can't go on";
+    case FailureCause::kNoProgress:
+      return "it loaded and nothing moved any more";
     case FailureCause::kExited:
       return "the process ended";
   }
@@ -395,6 +404,8 @@ std::string_view key_of(FailureCause cause) {
       return "health";
     case FailureCause::kFatalLog:
       return "fatal_log";
+    case FailureCause::kNoProgress:
+      return "no_progress";
     case FailureCause::kExited:
       return "exit";
   }

@@ -16,6 +16,7 @@
 //  measure_failed .          .           stopping    .           .            .            .            .
 //  unhealthy      .          .           .           stopping    .            .            .            .
 //  fatal_log      .          stopping    stopping    stopping    .            .            .            .
+//  no_progress    .          stopping    .           .           .            .            .            .
 //  exited         .          sweeping    sweeping    sweeping    sweeping     sweeping     .            .
 //  tree_empty     .          .           .           .           .            .            retry (2)    .
 //  tree_survives  .          .           .           .           .            .            sweeping (3) .
@@ -84,6 +85,7 @@ enum class ServiceEventKind {
   kMeasureFailed,  // not one benchmark request succeeded
   kUnhealthy,      // the health gate closed (health_probe.hpp)
   kFatalLog,       // a log line says that it won't recover
+  kNoProgress,     // it loads, and nothing moves (startup_watch.hpp)
   kExited,         // the leader's exit status was taken
   kTreeEmpty,      // the sweep found nothing (any more)
   kTreeSurvives,   // the sweep gave up on something
@@ -91,11 +93,12 @@ enum class ServiceEventKind {
   kStopStepOver,   // the step that kStopStep began has nothing more to wait for
 };
 inline constexpr std::array kServiceEventKinds = {
-    ServiceEventKind::kWantUp,       ServiceEventKind::kWantDown,      ServiceEventKind::kHurry,
-    ServiceEventKind::kSpawned,      ServiceEventKind::kSpawnFailed,   ServiceEventKind::kSeenReady,
-    ServiceEventKind::kMeasured,     ServiceEventKind::kMeasureFailed, ServiceEventKind::kUnhealthy,
-    ServiceEventKind::kFatalLog,     ServiceEventKind::kExited,        ServiceEventKind::kTreeEmpty,
-    ServiceEventKind::kTreeSurvives, ServiceEventKind::kDeadline,      ServiceEventKind::kStopStepOver};
+    ServiceEventKind::kWantUp,      ServiceEventKind::kWantDown,      ServiceEventKind::kHurry,
+    ServiceEventKind::kSpawned,     ServiceEventKind::kSpawnFailed,   ServiceEventKind::kSeenReady,
+    ServiceEventKind::kMeasured,    ServiceEventKind::kMeasureFailed, ServiceEventKind::kUnhealthy,
+    ServiceEventKind::kFatalLog,    ServiceEventKind::kNoProgress,    ServiceEventKind::kExited,
+    ServiceEventKind::kTreeEmpty,   ServiceEventKind::kTreeSurvives,  ServiceEventKind::kDeadline,
+    ServiceEventKind::kStopStepOver};
 
 struct ServiceEvent {
   ServiceEventKind kind;
@@ -134,11 +137,13 @@ enum class FailureCause {
   kMeasureFailed,
   kUnhealthy,
   kFatalLog,
+  kNoProgress,
   kExited
 };
 inline constexpr std::array kFailureCauses = {FailureCause::kSpawnFailed,   FailureCause::kStartDeadline,
                                               FailureCause::kMeasureFailed, FailureCause::kUnhealthy,
-                                              FailureCause::kFatalLog,      FailureCause::kExited};
+                                              FailureCause::kFatalLog,      FailureCause::kNoProgress,
+                                              FailureCause::kExited};
 
 // One step of a stop: something is said, and so long the process has to end. After the last one comes
 // SIGKILL.

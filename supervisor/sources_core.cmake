@@ -5,6 +5,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   environment.cpp
   exit_status.cpp
   give_up.cpp
+  health_ladder.cpp
   health_probe.cpp
   hook_runner.cpp
   launch_cgroup.cpp
@@ -20,4 +21,6 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   process_runner.cpp
   process_table.cpp
   process_tree.cpp
-  service_state.cpp)
+  service_state.cpp
+  startup_watch.cpp
+  tree_activity.cpp)

@@ -48,11 +48,30 @@ json amount(const Amount& amount) {
   return {{"requests", amount.requests}, {"work", static_cast<double>(amount.work_milli) / 1000}};
 }
 
+bool is_loading(const ModelService& model) {
+  return model.service().state().phase == ServicePhase::kStarting;
+}
+
+double seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+// null when it isn't.
+json loading(const ModelService& model) {
+  if (!is_loading(model)) return nullptr;
+  auto loads = std::chrono::steady_clock::now() - model.service().state().launched_at;
+  return {{"phase", name_of(model.load_phase())},
+          {"seconds", seconds(loads)},
+          {"seconds_without_progress", seconds(model.quiet())}};
+}
+
 AdminAnswer status_page(const WorkerView& view) {
   LedgerSnapshot books = view.ledger.snapshot();
   const ModelFigures& figures = view.model.figures();
   json model = describe(view.model.service());
   model["progress"] = view.model.progress();
+  model["loading"] = loading(view.model);
+  model["unwell"] = view.model.unwell();
   model["load_seconds"] = figures.load_seconds;
   model["loads"] = figures.loads;
   model["max_perf"] = figures.max_perf;
@@ -87,12 +106,17 @@ SupervisorFigures figures_of(const WorkerView& view) {
   for (ServicePhase phase : kServicePhases) figures.model_states.emplace_back(name_of(phase));
   figures.model_state = name_of(view.model.service().state().phase);
   figures.ready = obstacles(view).empty();
-  figures.uptime_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - view.started).count();
+  figures.uptime_seconds = seconds(std::chrono::steady_clock::now() - view.started);
   figures.model_restarts = view.model.service().failures();
   for (const auto& [cause, count] : view.proxy.service().failures()) figures.proxy_restarts += count;
   const ModelFigures& model = view.model.figures();
   figures.max_perf = model.max_perf;
+  for (LoadPhase phase : kLoadPhases) figures.load_phases.emplace_back(name_of(phase));
+  if (is_loading(view.model)) {
+    figures.load_phase = name_of(view.model.load_phase());
+    figures.seconds_without_progress = seconds(view.model.quiet());
+  }
+  figures.unwell = !view.model.unwell().empty();
   if (model.loads > 0) figures.load_seconds = model.load_seconds;
   if (model.max_capacity) figures.max_capacity = static_cast<std::int64_t>(*model.max_capacity);
   figures.disk_used_gib = disk_used_gib();
@@ -129,7 +153,9 @@ AdminPages admin_pages(const WorkerView& view) {
           {"/startupz",
            [&view] {
              bool started = view.model.figures().loads > 0;
-             return page(started, {{"started", started}, {"progress", view.model.progress()}});
+             return page(started, {{"started", started},
+                                   {"progress", view.model.progress()},
+                                   {"loading", loading(view.model)}});
            }},
           {"/status", [&view] { return status_page(view); }},
           {"/metrics", [&view] { return metrics_page(view); }}};

@@ -42,7 +42,7 @@ TEST(BackendDefinition, TheSmallestOneHasDefaults) {
   EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(90));
   EXPECT_FALSE(loaded->restart.give_up);
   EXPECT_FALSE(loaded->hooks.pre_start);
-  EXPECT_EQ(loaded->startup_deadline, std::chrono::hours(1));
+  EXPECT_EQ(loaded->startup.deadline, std::chrono::hours(1));
   EXPECT_FALSE(loaded->health);
   EXPECT_FALSE(loaded->benchmark);
   ASSERT_EQ(loaded->endpoints.size(), 1U);
@@ -56,10 +56,17 @@ TEST(BackendDefinition, EverySettingIsRead) {
     "name": "small", "description": "a test",
     "server": { "url": "http://localhost:7860", "parallel": false },
     "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "stop_signal": "SIGINT", "stop_timeout_s": 7 },
-    "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"],
+    "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"], "fatal_after_ready": ["^e"], "file": "/var/log/s.log",
+             "phases": { "download": ["f"], "load": ["g", "h"], "warm_up": ["i"] },
              "capture": [{ "metric": "max_capacity", "regex": "total (\\d+)" }] },
-    "health": { "path": "/health?deep=1", "expect_json": true, "interval_s": 2, "timeout_s": 3, "failures": 4 },
-    "startup": { "deadline_s": 60 },
+    "health": {
+      "path": "/health?deep=1", "status": 204, "expect_json": true, "body": "ok|well",
+      "interval_s": 2, "timeout_s": 3, "failures": 4, "unready_failures": 3, "successes": 2,
+      "also": [ { "tcp": true, "failures": 1 }, { "command": ["launch.sh", "--check"] }, { "log_silence_s": 900 } ],
+      "stall_s": 300, "errors_in_a_row": 5,
+      "canary": { "endpoint": "/a", "payload": { "n": 1 }, "interval_s": 20, "timeout_s": 7 }
+    },
+    "startup": { "deadline_s": 60, "no_progress_s": 30 },
     "endpoints": [
       { "method": "POST", "path": "/a", "workload": "payload.n * 2", "max_body_bytes": 100, "max_queue_time_s": 1.5 },
       { "method": "GET", "path": "/a", "auth": "none", "workload": 0 }
@@ -79,13 +86,34 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->log.info, (std::vector<std::string>{"d"}));
   ASSERT_EQ(loaded->log.captures.size(), 1U);
   EXPECT_EQ(loaded->log.captures[0].metric, "max_capacity");
+  EXPECT_EQ(loaded->log.fatal_after_ready, (std::vector<std::string>{"^e"}));
+  EXPECT_EQ(loaded->log.file, "/var/log/s.log");
+  ASSERT_EQ(loaded->log.phases.size(), 4U);
+  EXPECT_EQ(loaded->log.phases[2].phase, LoadPhase::kLoad);
+  EXPECT_EQ(loaded->log.phases[2].regex, "h");
   ASSERT_TRUE(loaded->health);
-  EXPECT_EQ(loaded->health->path, "/health?deep=1");
-  EXPECT_TRUE(loaded->health->expect_json);
-  EXPECT_EQ(loaded->health->interval, std::chrono::seconds(2));
-  EXPECT_EQ(loaded->health->timeout, std::chrono::seconds(3));
-  EXPECT_EQ(loaded->health->failures, 4);
-  EXPECT_EQ(loaded->startup_deadline, std::chrono::minutes(1));
+  EXPECT_EQ(loaded->health->main.path, "/health?deep=1");
+  EXPECT_TRUE(loaded->health->main.expect_json);
+  EXPECT_EQ(loaded->health->main.interval, std::chrono::seconds(2));
+  EXPECT_EQ(loaded->health->main.timeout, std::chrono::seconds(3));
+  EXPECT_EQ(loaded->health->main.failures, 4);
+  EXPECT_EQ(loaded->health->main.status, 204);
+  EXPECT_EQ(loaded->health->main.body, "ok|well");
+  EXPECT_EQ(loaded->health->main.unready_failures, 3);
+  EXPECT_EQ(loaded->health->main.successes, 2);
+  ASSERT_EQ(loaded->health->others.size(), 3U);
+  EXPECT_EQ(loaded->health->others[0].kind, ProbeDefinition::Kind::kTcp);
+  EXPECT_EQ(loaded->health->others[0].unready_failures, 1) << "no more than failures";
+  EXPECT_EQ(loaded->health->others[1].command, (std::vector<std::string>{loaded->launch_script, "--check"}));
+  EXPECT_EQ(loaded->health->others[2].silence, std::chrono::minutes(15));
+  EXPECT_EQ(loaded->health->stall, std::chrono::minutes(5));
+  EXPECT_EQ(loaded->health->errors_in_a_row, 5);
+  ASSERT_TRUE(loaded->health->canary);
+  EXPECT_EQ(loaded->health->canary->endpoint, "/a");
+  EXPECT_EQ(loaded->health->canary->interval, std::chrono::seconds(20));
+  EXPECT_EQ(loaded->health->canary->timeout, std::chrono::seconds(7));
+  EXPECT_EQ(loaded->startup.deadline, std::chrono::minutes(1));
+  EXPECT_EQ(loaded->startup.no_progress, std::chrono::seconds(30));
   const EndpointDefinition* post = loaded->find_endpoint("POST", "/a");
   ASSERT_NE(post, nullptr);
   EXPECT_EQ(post->max_body_bytes, 100);
@@ -179,6 +207,14 @@ TEST(BackendDefinition, MistakesAreNamedWithFileAndPointer) {
   EXPECT_THAT(problem(with("/benchmark", {{"endpoint", "/generate"}, {"payload", {{"a", "${word:3}"}}}})),
               HasSubstr("/benchmark/payload: cannot use the benchmark payload"));
   EXPECT_THAT(problem(with("/log", json::object())), HasSubstr("needs /log/ready or /health"));
+  EXPECT_THAT(problem(with("/log/fatal_after_ready", {"CUDA"})),
+              HasSubstr("/log/fatal_after_ready/0: must begin with '^'"));
+  EXPECT_THAT(problem(with("/health", json::object())), HasSubstr("/health: must have exactly one of path,"));
+  EXPECT_THAT(problem(with("/health", {{"command", {"missing.sh"}}})),
+              HasSubstr("must be a file in the backend's folder"));
+  EXPECT_THAT(problem(with("/health",
+                           {{"tcp", true}, {"canary", {{"endpoint", "/x"}, {"payload", json::object()}}}})),
+              HasSubstr("/health/canary/endpoint: must be the path of a POST endpoint"));
 }
 
 TEST(BackendDefinition, TheLaunchScriptMustBeAnExecutableFileInsideTheFolder) {

@@ -105,9 +105,37 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
          d["health"] = {
              {"path", "/h"}, {"expect_json", true}, {"interval_s", 1}, {"timeout_s", 1}, {"failures", 1000}};
        }},
+      {"health by port",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"unready_failures", 1}, {"successes", 3}, {"stall_s", 1}};
+       }},
+      {"health by command",
+       [](json& d) {
+         d["health"] = {{"command", {"launch.sh", "-c"}}, {"errors_in_a_row", 1}};
+       }},
+      {"further probes",
+       [](json& d) {
+         d["health"] = {
+             {"path", "/h"},
+             {"status", 204},
+             {"body", "ok"},
+             {"also", {{{"tcp", true}}, {{"log_silence_s", 60}}, {{"path", "/deep"}, {"status", 200}}}}};
+       }},
+      {"a canary",
+       [](json& d) {
+         d["health"] = {
+             {"path", "/h"},
+             {"canary", {{"endpoint", "/generate"}, {"payload", {{"a", "${words:3}"}}}, {"timeout_s", 9}}}};
+       }},
+      {"phases",
+       [](json& d) {
+         d["log"]["phases"] = {{"download", {"a"}}, {"load", json::array()}, {"warm_up", {"b"}}};
+       }},
+      {"lines that are fatal later", [](json& d) { d["log"]["fatal_after_ready"] = {"^CUDA error"}; }},
+      {"a log file", [](json& d) { d["log"]["file"] = "/var/log/server.log"; }},
       {"startup",
        [](json& d) {
-         d["startup"] = {{"deadline_s", 86400}};
+         d["startup"] = {{"deadline_s", 86400}, {"no_progress_s", 1}};
        }},
       {"a path like the worker's own", [](json& d) { d["endpoints"][0]["path"] = "/pings"; }},
       {"empty startup", [](json& d) { d["startup"] = json::object(); }},
@@ -214,6 +242,48 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"no interval",
        [](json& d) {
          d["health"] = {{"path", "/"}, {"interval_s", 0}};
+       }},
+      {"two ways in one",
+       [](json& d) {
+         d["health"] = {{"path", "/"}, {"tcp", true}};
+       }},
+      {"tcp false",
+       [](json& d) {
+         d["health"] = {{"tcp", false}};
+       }},
+      {"a port's status",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"status", 200}};
+       }},
+      {"a command without words",
+       [](json& d) {
+         d["health"] = {{"command", json::array()}};
+       }},
+      {"silence as the main probe",
+       [](json& d) {
+         d["health"] = {{"log_silence_s", 60}};
+       }},
+      {"a further probe's canary",
+       [](json& d) {
+         d["health"] = {{"path", "/"}, {"also", {{{"tcp", true}, {"stall_s", 5}}}}};
+       }},
+      {"a canary without payload",
+       [](json& d) {
+         d["health"] = {{"path", "/"}, {"canary", {{"endpoint", "/generate"}}}};
+       }},
+      {"an informational status",
+       [](json& d) {
+         d["health"] = {{"path", "/"}, {"status", 100}};
+       }},
+      {"an unknown phase",
+       [](json& d) {
+         d["log"]["phases"] = {{"launch", {"a"}}};
+       }},
+      {"a fatal line from anywhere", [](json& d) { d["log"]["fatal_after_ready"] = {"CUDA error"}; }},
+      {"a relative log file", [](json& d) { d["log"]["file"] = "infer.log"; }},
+      {"no time without progress",
+       [](json& d) {
+         d["startup"] = {{"no_progress_s", 0}};
        }},
       {"startup too long",
        [](json& d) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/supervisor/http_stub.hpp"
+#include "tests/supervisor/process_test.hpp"
 #include "tests/supervisor/run_until.hpp"
 
 namespace cppworker {
@@ -66,45 +67,81 @@ TEST_F(HealthProbeTest, IsUnhealthyWhenNobodyListens) {
   EXPECT_THAT(run_coroutine(io, probe_health(probe)).reason, HasSubstr("cannot connect"));
 }
 
-TEST_F(HealthProbeTest, WaitsUntilTheServerIsHealthy) {
-  int asked = 0;
-  HttpStub server(
-      io, [&](const HttpStub::Request&) { return HttpStub::Answer{.status = ++asked < 3 ? 503 : 200}; });
-  EXPECT_TRUE(run_coroutine(io, wait_for_health({.server = server.url()}, 1ms)));
-  EXPECT_EQ(asked, 3);
+TEST_F(HealthProbeTest, LooksForWhatTheBodyMustSay) {
+  const HttpStub::Answer answer{.body = R"({"backends_healthy":"0/1"})"};
+  EXPECT_TRUE(probe_against(answer).ok());
+  EXPECT_TRUE(probe_against(answer, {.body = "backends_healthy"}).ok());
+  EXPECT_EQ(probe_against(answer, {.body = "\"[1-9]"}).reason, "the body doesn't match \"\"[1-9]\"");
 }
 
-TEST_F(HealthProbeTest, WaitsNoLongerThanItsLimit) {
-  HttpStub server(io, [](const HttpStub::Request&) { return HttpStub::Answer{.status = 503}; });
-  EXPECT_FALSE(run_coroutine(io, wait_for_health({.server = server.url()}, 1ms, 30ms)));
-  HttpStub silent(io, [](const HttpStub::Request&) { return HttpStub::Answer{.never = true}; });
-  EXPECT_FALSE(run_coroutine(io, wait_for_health({.server = silent.url()}, 1ms, 30ms)))
-      << "one probe's own timeout doesn't stretch the limit";
+TEST_F(HealthProbeTest, ByPortItIsEnoughToBeThere) {
+  Url url;
+  {
+    HttpStub server(io, {});
+    url = server.url();
+    EXPECT_TRUE(run_coroutine(io, probe_port(url, 5s)).ok());
+    EXPECT_EQ(server.requests(), 0);
+  }
+  io.poll();
+  const HealthAnswer answer = run_coroutine(io, probe_port(url, 5s));
+  EXPECT_FALSE(answer.ok());
+  EXPECT_THAT(answer.reason, HasSubstr("cannot connect to 127.0.0.1"));
 }
 
-TEST(HealthGate, ClosesAfterSoManyFailuresInARow) {
-  HealthGate gate(3);
-  EXPECT_FALSE(gate.closes(Health::kUnhealthy));
-  EXPECT_FALSE(gate.closes(Health::kUnhealthy));
-  EXPECT_FALSE(gate.closes(Health::kHealthy));
-  EXPECT_FALSE(gate.closes(Health::kUnhealthy));
-  EXPECT_FALSE(gate.closes(Health::kUnhealthy));
-  EXPECT_TRUE(gate.closes(Health::kUnhealthy));
-  EXPECT_EQ(gate.failures(), 3);
+TEST_F(HealthProbeTest, ByRequestTheAnswerMustBeAGoodOne) {
+  const auto ask = [&](HttpStub::Answer answer) {
+    HttpStub server(io, [&](const HttpStub::Request& request) {
+      last = request;
+      return answer;
+    });
+    HttpRequest request;
+    request.method = "POST";
+    request.server = server.url();
+    request.target = "/generate";
+    request.body = "{}";
+    return run_coroutine(io, probe_by_request(std::move(request), {"{\"error\""}, 50ms));
+  };
+  EXPECT_TRUE(ask({.body = R"({"generated_text":"x"})"}).ok());
+  EXPECT_EQ(last.method, "POST");
+  EXPECT_EQ(ask({.status = 500}).reason, "status 500");
+  EXPECT_EQ(ask({.body = R"({"error":"CUDA error"})"}).reason, "its answer tells of a failure");
+  EXPECT_THAT(ask({.never = true}).reason, HasSubstr("within 50 ms"));
 }
 
-TEST(HealthGate, ClosesAgainWhenTheFirstTimeHadNoEffect) {
-  HealthGate gate(2);
-  std::vector<bool> closed;
-  for (int i = 0; i < 5; ++i) closed.push_back(gate.closes(Health::kUnhealthy));
-  EXPECT_THAT(closed, testing::ElementsAre(false, true, false, true, false));
+class CommandProbeTest : public ProcessTest {
+ protected:
+  HealthAnswer probe(const std::string& script, std::chrono::milliseconds timeout = 10s) {
+    ProcessSpec spec;
+    spec.name = "probe";
+    spec.program = "/bin/sh";
+    spec.args = {"-c", script};
+    return run_coroutine(io, probe_by_command(*processes, spec, timeout));
+  }
+
+  asio::io_context io;
+  std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
+};
+
+TEST_F(CommandProbeTest, IsHealthyWhenItEndsWithZero) {
+  EXPECT_TRUE(probe("exit 0").ok());
+  const HealthAnswer answer = probe("echo no GPU; exit 3");
+  EXPECT_FALSE(answer.ok());
+  EXPECT_EQ(answer.reason, "exit code 3: no GPU");
+  EXPECT_THAT(probe("kill -9 $$").reason, HasSubstr("SIGKILL"));
 }
 
-TEST(HealthGate, StartsAnewWhenReset) {
-  HealthGate gate(2);
-  gate.closes(Health::kUnhealthy);
-  gate.reset();
-  EXPECT_FALSE(gate.closes(Health::kUnhealthy));
+TEST_F(CommandProbeTest, HasItsTimeOnly) {
+  const HealthAnswer answer = probe("sleep 600", 50ms);
+  EXPECT_FALSE(answer.ok());
+  EXPECT_EQ(answer.reason, "no answer within 50 ms");
+}
+
+TEST_F(CommandProbeTest, WhatCannotBeStartedIsUnhealthy) {
+  ProcessSpec spec;
+  spec.name = "probe";
+  spec.program = "/no/such/program";
+  EXPECT_THAT(run_coroutine(io, probe_by_command(*processes, spec, 1s)).reason,
+              HasSubstr("cannot start the probe"));
 }
 
 }  // namespace

@@ -48,6 +48,25 @@ TEST(LogMatcher, TellsTheMeaningsApart) {
   EXPECT_FALSE(download.ready);
 }
 
+TEST(LogMatcher, KnowsThePhasesOfLoading) {
+  const LogPatterns patterns{.phases = {{LoadPhase::kDownload, "^Download"},
+                                        {LoadPhase::kLoad, "^Load"},
+                                        {LoadPhase::kWarmUp, "warm"}}};
+  EXPECT_EQ(match(patterns, "Download file 3 of 9").phase, LoadPhase::kDownload);
+  EXPECT_EQ(match(patterns, "Loading weights").phase, LoadPhase::kLoad);
+  EXPECT_EQ(match(patterns, "Loading to warm up").phase, LoadPhase::kWarmUp) << "the later one of two";
+  EXPECT_EQ(match(patterns, "something").phase, std::nullopt);
+}
+
+// The line itself may hold somebody's prompt; the pattern is the operator's.
+TEST(LogMatcher, TellsByWhichPatternALineIsFatalLater) {
+  const LogPatterns patterns{.fatal = {"broken"}, .fatal_after_ready = {"^CUDA error", "^Engine died"}};
+  EXPECT_EQ(match(patterns, "Engine died: 7").fatal_after_ready, "^Engine died");
+  EXPECT_EQ(match(patterns, "Engine died: 7").fatal, false);
+  EXPECT_EQ(match(patterns, "broken").fatal_after_ready, "");
+  EXPECT_EQ(match(patterns, "prompt: Engine died").fatal_after_ready, "");
+}
+
 TEST(LogMatcher, ReadsFigures) {
   EXPECT_THAT(match(tgi_patterns(), R"({"message":"Setting max batch total tokens to 16000"})").captures,
               ElementsAre(Pair("max_capacity", 16000)));

@@ -152,7 +152,7 @@ TEST_F(LaunchScriptTest, RunsIsReadyAndStops) {
   setup.run_dir = folder.path();
   setup.on_change = [] {};
   model = ModelService::make(io, *processes, setup).value();
-  asio::co_spawn(io, model->watch_health(), asio::detached);
+  model->watch();
   Service& service = model->service();
   const auto reaches = [&](Phase phase) {
     return run_until(io, [&] { return service.state().phase == phase; });

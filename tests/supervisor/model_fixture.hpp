@@ -28,11 +28,11 @@ class ModelFixture : public testing::Test {
     setup.backend.log.info = {"\"message\":\"Download"};
     setup.backend.log.captures = {{"max_capacity", "max batch total tokens to (\\d+)"}};
     setup.backend.health.emplace();
-    setup.backend.health->path = "/health";
+    setup.backend.health->main.path = "/health";
     setup.server = server.url();
-    setup.health_path = "/health";
     setup.run_dir = folder.path();
     setup.on_change = [this] { ++changes; };
+    setup.pulse = [this] { return pulse; };
   }
 
   // As at the worker's start: the service is made, watched, and wanted.
@@ -40,7 +40,7 @@ class ModelFixture : public testing::Test {
     auto made = ModelService::make(io, processes, setup);
     ASSERT_TRUE(made) << made.error().message;
     model = std::move(*made);
-    asio::co_spawn(io, model->watch_health(), asio::detached);
+    model->watch();
     model->service().post(ServiceEventKind::kWantUp);
     settle();
   }
@@ -78,6 +78,7 @@ class ModelFixture : public testing::Test {
   asio::io_context io;
   FakeProcessRunner processes;
   int health_status = 200, changes = 0;
+  Pulse pulse;
   HttpStub::Handler on_post = [](const HttpStub::Request&) { return HttpStub::Answer{}; };
   HttpStub server{io, [this](const HttpStub::Request& request) {
                     if (request.method == "POST") return on_post(request);

@@ -79,7 +79,6 @@ TEST_F(ModelServiceTest, WithoutALinePatternItsHealthDecides) {
 
 TEST_F(ModelServiceTest, WithoutAHealthRouteItsLogDecides) {
   setup.backend.health.reset();
-  setup.health_path.clear();
   start();
   skip(1s);
   EXPECT_EQ(phase(), Phase::kStarting);
@@ -146,8 +145,8 @@ TEST_F(ModelServiceTest, BelievesNoLineOnceItIsReady) {
 }
 
 TEST_F(ModelServiceTest, IsRestartedWhenItsHealthFailsSeveralTimesInARow) {
-  setup.backend.health->interval = 10s;
-  setup.backend.health->failures = 3;
+  setup.backend.health->main.interval = 10s;
+  setup.backend.health->main.failures = 3;
   become_ready();
   health_status = 500;
   EXPECT_TRUE(asks_after(10s));
@@ -159,7 +158,7 @@ TEST_F(ModelServiceTest, IsRestartedWhenItsHealthFailsSeveralTimesInARow) {
 }
 
 TEST_F(ModelServiceTest, IsNotRestartedForASingleLostProbe) {
-  setup.backend.health->failures = 2;
+  setup.backend.health->main.failures = 2;
   become_ready();
   for (const int status : {500, 200, 500, 200, 500, 200}) {
     health_status = status;
@@ -170,7 +169,7 @@ TEST_F(ModelServiceTest, IsNotRestartedForASingleLostProbe) {
 }
 
 TEST_F(ModelServiceTest, IsAskedNoMoreOftenThanItsBackendSays) {
-  setup.backend.health->interval = 10s;
+  setup.backend.health->main.interval = 10s;
   become_ready();
   EXPECT_TRUE(asks_after(10s));
   const int before = server.requests();
@@ -219,7 +218,7 @@ TEST_F(ModelServiceTest, TellsItsOwnerOfEachChange) {
 
 TEST_F(ModelServiceTest, TakesStopSignalAndTimesFromItsBackend) {
   setup.backend.stop_steps = {{.signal = SIGINT, .wait = 20s}};
-  setup.backend.startup_deadline = 60s;
+  setup.backend.startup.deadline = 60s;
   start();
   skip(59s);
   EXPECT_THAT(processes.last().leader_signals, IsEmpty());

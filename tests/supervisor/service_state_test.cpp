@@ -44,6 +44,7 @@ const std::map<Pair, std::string> kTransitions = {
     {{Phase::kStarting, Kind::kSpawnFailed}, "backoff: arm"},
     {{Phase::kStarting, Kind::kSeenReady}, "ready: disarm announce_ready"},
     {{Phase::kStarting, Kind::kFatalLog}, "stopping: arm stop"},
+    {{Phase::kStarting, Kind::kNoProgress}, "stopping: arm stop"},
     {{Phase::kStarting, Kind::kExited}, "sweeping: disarm settle sweep"},
     {{Phase::kStarting, Kind::kDeadline}, "stopping: arm stop"},
 
@@ -305,6 +306,7 @@ TEST(ServiceState, KeepsTheCauseOfAFailureToItsEnd) {
       {FailureCause::kStartDeadline, {Kind::kDeadline}},
       {FailureCause::kUnhealthy, {Kind::kSeenReady, Kind::kUnhealthy}},
       {FailureCause::kFatalLog, {Kind::kSeenReady, Kind::kFatalLog}},
+      {FailureCause::kNoProgress, {Kind::kNoProgress}},
       {FailureCause::kExited, {Kind::kSeenReady}},
   };
   for (const auto& [cause, events] : cases) {

@@ -313,8 +313,7 @@ TEST_F(ServiceTest, LetsNobodyInBeforeItStopsWhatIsUnhealthy) {
   post(Kind::kUnhealthy);
   EXPECT_THAT(calls, ElementsAre("launched", "ready", "not ready, signals so far: 0"));
   EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM));
-  EXPECT_EQ(service->last_error(),
-            "the model failed: it stopped answering health probes: no answer within 5000 ms");
+  EXPECT_EQ(service->last_error(), "the model failed: it is unwell: no answer within 5000 ms");
   processes.exit_with_code(0);
   ASSERT_TRUE(reaches(Phase::kBackoff));
   EXPECT_EQ(service->failures().count("the process ended"), 0u) << "it ended because it was told to";

@@ -22,6 +22,7 @@ class StatusPagesTest : public ModelFixture {
   StatusPagesTest() {
     settings.master_token = "token-of-the-account";
     settings.public_url = "http://203.0.113.9:41234";
+    setup.backend.log.phases = {{LoadPhase::kDownload, "Download"}};
     setup.backend.log.captures = {{"max_capacity", "max batch total tokens to (\\d+)"}};
     start();
     ProxyServiceSetup of_proxy;
@@ -124,11 +125,13 @@ TEST_F(StatusPagesTest, NeedsNoKeyWhereNoSignatureIsAskedFor) {
 TEST_F(StatusPagesTest, HasStartedOnceAndForAll) {
   EXPECT_EQ(status_of("/startupz"), 503);
   print(R"({"message":"Download file 3 of 9"})");
-  EXPECT_EQ(body_of("/startupz"),
-            json({{"started", false}, {"progress", R"({"message":"Download file 3 of 9"})"}}));
+  json body = body_of("/startupz");
+  EXPECT_EQ(body["started"], false);
+  EXPECT_EQ(body["progress"], R"({"message":"Download file 3 of 9"})");
+  EXPECT_EQ(body["loading"]["phase"], "download");
   bring_model();
   EXPECT_EQ(status_of("/startupz"), 200);
-  EXPECT_EQ(body_of("/startupz"), json({{"started", true}, {"progress", "ready"}}));
+  EXPECT_EQ(body_of("/startupz"), json({{"started", true}, {"progress", "ready"}, {"loading", nullptr}}));
   processes.exit_with_code(1);
   ASSERT_TRUE(reaches(ServicePhase::kBackoff));
   worker_phase = ModelPhase::kUnhealthy;
@@ -188,6 +191,8 @@ TEST_F(StatusPagesTest, CountsForPrometheus) {
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_state{state=\"starting\"} 1\n"));
   EXPECT_THAT(before.body, Not(HasSubstr("cppworker_load_seconds"))) << "it has no load to speak of";
   EXPECT_THAT(before.body, HasSubstr("process=\"supervisor\""));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_phase{phase=\"launch\"} 1\n"));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_quiet_seconds "));
 
   settings.proxy.unsecured = true;
   bring_model();
@@ -198,6 +203,9 @@ TEST_F(StatusPagesTest, CountsForPrometheus) {
   EXPECT_THAT(after, HasSubstr("cppworker_model_state{state=\"ready\"} 1\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_model_state{state=\"starting\"} 0\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_load_seconds "));
+  EXPECT_THAT(after, HasSubstr("cppworker_model_load_phase{phase=\"launch\"} 0\n"));
+  EXPECT_THAT(after, Not(HasSubstr("cppworker_model_load_quiet_seconds ")));
+  EXPECT_THAT(after, HasSubstr("cppworker_model_unwell 0\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_proxy_restarts_total 1\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_ready 0\n"));
 }

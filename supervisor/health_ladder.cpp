@@ -1,0 +1,129 @@
+#include "supervisor/health_ladder.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <spdlog/fmt/fmt.h>
+
+namespace cppworker {
+namespace {
+
+std::string in_a_row(const std::string& reason, int failures) {
+  return failures > 1 ? fmt::format("{} ({} in a row)", reason, failures) : reason;
+}
+
+}  // namespace
+
+HealthLadder::HealthLadder(LadderPolicy policy) : policy_(std::move(policy)), rows_(policy_.probes.size()) {}
+
+void HealthLadder::ready(const Pulse& pulse, TimePoint now) {
+  armed_ = true;
+  rows_.assign(rows_.size(), Row{});
+  canary_ = {};
+  fatal_pattern_.clear();
+  pulse_ = pulse;
+  errors_before_ = pulse.upstream_failures;
+  moved_at_ = canary_at_ = now;
+}
+
+void HealthLadder::sampled(const Pulse& pulse, TimePoint now) {
+  const bool good = pulse.served != pulse_.served || pulse.upstream_bytes != pulse_.upstream_bytes;
+  const bool began = pulse_.in_flight == 0 && pulse.in_flight > 0;
+  pulse_ = pulse;
+  if (good) {
+    errors_before_ = pulse.upstream_failures;
+    canary_ = {};
+    for (Row& row : rows_) row.failures = 0, row.unready = false;
+  }
+  if (good || began) moved_at_ = now;
+}
+
+void HealthLadder::probed(std::size_t probe, bool good, std::string_view reason, TimePoint now) {
+  Row& row = rows_.at(probe);
+  const ProbeDefinition& definition = policy_.probes[probe];
+  if (good) {
+    row.failures = 0;
+    if (++row.successes >= definition.successes) row.unready = false;
+    return;
+  }
+  row.successes = 0;
+  row.reason = reason;
+  if (busy(now)) return;
+  if (++row.failures >= definition.unready_failures) row.unready = true;
+}
+
+void HealthLadder::canary_answered(bool good, std::string_view reason, TimePoint now) {
+  canary_at_ = now;
+  if (!good) {
+    ++canary_.failures;
+    canary_.reason = reason;
+    return;
+  }
+  canary_ = {};
+  errors_before_ = pulse_.upstream_failures;
+  fatal_pattern_.clear();
+}
+
+void HealthLadder::saw_fatal_line(std::string_view pattern, TimePoint now) {
+  if (fatal_line_stands(now)) return;  // its window isn't prolonged by repeating it
+  fatal_pattern_ = pattern;
+  fatal_at_ = now;
+  // What was bad before the line bears nothing out.
+  for (Row& row : rows_) row.failures = 0;
+  canary_ = {};
+}
+
+std::string HealthLadder::suspicion(TimePoint now) const {
+  if (errors() >= policy_.errors_in_a_row)
+    return fmt::format("{} answers in a row were its own errors", errors());
+  if (fatal_line_stands(now)) return "its log matches \"" + fatal_pattern_ + "\"";
+  if (stalled(now))
+    return fmt::format("{} requests in flight and not a byte for {} s", pulse_.in_flight,
+                       std::chrono::duration_cast<std::chrono::seconds>(now - moved_at_).count());
+  return {};
+}
+
+bool HealthLadder::wants_canary(TimePoint now) const {
+  if (!armed_ || !policy_.has_canary) return false;
+  if (policy_.serial && pulse_.in_flight > 0) return false;
+  const bool doubtful = !suspicion(now).empty() || canary_.failures > 0;
+  if (doubtful) {
+    // The first doubt is looked into at once.
+    const bool fresh = fatal_line_stands(now) && canary_at_ <= fatal_at_;
+    return fresh || now - canary_at_ >= kCanaryRetry;
+  }
+  return pulse_.in_flight == 0 && now - std::max(moved_at_, canary_at_) >= policy_.canary_interval;
+}
+
+bool HealthLadder::restarts(const Row& row, std::size_t probe) const {
+  return row.failures >= policy_.probes[probe].failures;
+}
+
+Judgement HealthLadder::judge(TimePoint now) const {
+  if (!armed_) return {};
+  const std::string suspected = suspicion(now);
+  const std::string because = suspected.empty() ? "" : suspected + "; ";
+  const bool line = fatal_line_stands(now);
+
+  if (canary_.failures > 0) {
+    const int allowed = policy_.probes.empty() ? 1 : policy_.probes.front().failures;
+    const bool erring = errors() >= (line ? kErrorsWithFatalLine : policy_.errors_in_a_row);
+    // Without a suspicion it is as good a probe as another, and may be lost as one.
+    if (erring || (!busy(now) && (!suspected.empty() || canary_.failures >= allowed)))
+      return {Standing::kRestart, line, because + "canary: " + in_a_row(canary_.reason, canary_.failures)};
+  }
+  if (!policy_.has_canary) {
+    if (errors() >= policy_.errors_in_a_row) return {Standing::kRestart, false, suspected};
+    if (line && errors() >= kErrorsWithFatalLine)
+      return {Standing::kRestart, true, fmt::format("{}; {} errors in a row", suspected, errors())};
+  }
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const Row& row = rows_[i];
+    if (restarts(row, i) || (line && row.failures > 0))
+      return {Standing::kRestart, line, because + in_a_row(row.reason, row.failures)};
+  }
+  for (const Row& row : rows_)
+    if (row.unready) return {Standing::kUnready, false, because + in_a_row(row.reason, row.failures)};
+  return {};
+}
+
+}  // namespace cppworker

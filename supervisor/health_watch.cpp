@@ -1,0 +1,183 @@
+#include "supervisor/health_watch.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include "common/logging.hpp"
+#include "launchers/payload_template.hpp"
+
+namespace cppworker {
+namespace {
+
+// While the server is awaited: it answers milliseconds after its ready line, and each probe costs it nothing.
+constexpr std::chrono::milliseconds kProbeWhileAwaited{100};
+// How often the traffic is looked at: well below the shortest stall, a second.
+constexpr std::chrono::milliseconds kSampleInterval{500};
+
+LadderPolicy complete(HealthWatchSetup& setup) {
+  if (setup.main) setup.ladder.probes.push_back(*setup.main);
+  for (const ProbeDefinition& probe : setup.others) setup.ladder.probes.push_back(probe);
+  setup.ladder.has_canary = setup.canary.has_value();
+  if (setup.canary) setup.ladder.canary_interval = setup.canary->interval;
+  return setup.ladder;
+}
+
+// A loop that throws is a bug: the worker ends, and whatever keeps the instance alive starts it again.
+void rethrow(std::exception_ptr error) {
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace
+
+HealthWatch::HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthWatchSetup setup)
+    : io_(io), processes_(processes), setup_(std::move(setup)), ladder_(complete(setup_)) {
+  for (std::size_t i = 0; i < 2 + setup_.others.size(); ++i)
+    timers_.push_back(std::make_unique<asio::steady_timer>(io));
+}
+
+void HealthWatch::run() {
+  asio::co_spawn(io_, ask_main(), rethrow);
+  asio::co_spawn(io_, sample(), rethrow);
+  for (std::size_t i = 0; i < setup_.others.size(); ++i) asio::co_spawn(io_, ask_other(i), rethrow);
+}
+
+void HealthWatch::hurry() {
+  for (const auto& timer : timers_) timer->cancel();
+}
+
+void HealthWatch::launched() {
+  ++launch_;
+  good_in_a_row_ = 0;
+  last_line_ = std::chrono::steady_clock::now();
+  ladder_.gone();
+  timers_.front()->cancel();
+}
+
+void HealthWatch::ready() {
+  ladder_.ready(setup_.pulse ? setup_.pulse() : Pulse{}, std::chrono::steady_clock::now());
+  // The main one has just been asked; the others begin their intervals now.
+  for (std::size_t i = 2; i < timers_.size(); ++i) timers_[i]->cancel();
+}
+
+void HealthWatch::gone() {
+  ladder_.gone();
+}
+
+void HealthWatch::saw_fatal_line(std::string_view pattern) {
+  if (!ladder_.armed()) return;
+  ladder_.saw_fatal_line(pattern, std::chrono::steady_clock::now());
+  hurry();
+}
+
+void HealthWatch::judge() {
+  if (ladder_.armed()) setup_.judged(ladder_.judge(std::chrono::steady_clock::now()));
+}
+
+Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
+  HealthAnswer answer;
+  switch (probe.kind) {
+    case ProbeDefinition::Kind::kHttp: {
+      HealthProbe question;
+      question.server = setup_.server;
+      question.path = probe.path;
+      question.timeout = probe.timeout;
+      question.expected_status = probe.status;
+      question.expect_json = probe.expect_json;
+      question.body = probe.body;
+      answer = co_await probe_health(std::move(question));
+      break;
+    }
+    case ProbeDefinition::Kind::kTcp: {
+      answer = co_await probe_port(setup_.server, probe.timeout);
+      break;
+    }
+    case ProbeDefinition::Kind::kCommand: {
+      ProcessSpec command = setup_.make_command(probe.command);
+      answer = co_await probe_by_command(processes_, std::move(command), probe.timeout);
+      break;
+    }
+    case ProbeDefinition::Kind::kLogSilence: {
+      const auto silent = std::chrono::steady_clock::now() - last_line_;
+      if (silent < probe.silence) answer.health = Health::kHealthy;
+      answer.reason = "no line in its log for " +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silent).count()) + " s";
+      break;
+    }
+  }
+  co_return answer;
+}
+
+Awaitable<> HealthWatch::ask_main() {
+  asio::steady_timer& timer = *timers_[0];
+  while (true) {
+    const bool awaited = setup_.awaited();
+    if (awaited || ladder_.armed()) {
+      const std::uint64_t launch = launch_;
+      HealthAnswer answer;
+      answer.health = Health::kHealthy;  // without a probe the log alone decides
+      if (setup_.main) answer = co_await ask(*setup_.main);
+      if (launch == launch_ && ladder_.armed()) {
+        if (setup_.main) ladder_.probed(0, answer.ok(), answer.reason, std::chrono::steady_clock::now());
+        judge();
+      } else if (launch == launch_) {
+        good_in_a_row_ = answer.ok() ? good_in_a_row_ + 1 : 0;
+        setup_.answered(good_in_a_row_ >= (setup_.main ? setup_.main->successes : 1));
+      }
+    }
+    const std::chrono::milliseconds interval = setup_.main ? setup_.main->interval : std::chrono::seconds(10);
+    timer.expires_after(ladder_.armed() ? interval : kProbeWhileAwaited);
+    co_await timer.async_wait(kTuple);
+  }
+}
+
+Awaitable<> HealthWatch::ask_other(std::size_t number) {
+  const ProbeDefinition& probe = setup_.others[number];
+  const std::size_t row = number + (setup_.main ? 1 : 0);
+  asio::steady_timer& timer = *timers_[2 + number];
+  while (true) {
+    timer.expires_after(probe.interval);
+    co_await timer.async_wait(kTuple);
+    if (!ladder_.armed()) continue;
+    const std::uint64_t launch = launch_;
+    HealthAnswer answer = co_await ask(probe);
+    if (launch != launch_ || !ladder_.armed()) continue;
+    ladder_.probed(row, answer.ok(), answer.reason, std::chrono::steady_clock::now());
+    judge();
+  }
+}
+
+Awaitable<> HealthWatch::sample() {
+  asio::steady_timer& timer = *timers_[1];
+  while (true) {
+    if (ladder_.armed()) {
+      const auto now = std::chrono::steady_clock::now();
+      if (setup_.pulse) ladder_.sampled(setup_.pulse(), now);
+      if (!canary_runs_ && ladder_.wants_canary(now)) {
+        canary_runs_ = true;
+        asio::co_spawn(io_, send_canary(), rethrow);
+      }
+      judge();
+    }
+    timer.expires_after(kSampleInterval);
+    co_await timer.async_wait(kTuple);
+  }
+}
+
+Awaitable<> HealthWatch::send_canary() {
+  const std::uint64_t launch = launch_;
+  auto payload = PayloadTemplate::compile(setup_.canary->payload, random_());
+  HttpRequest request;
+  request.method = "POST";
+  request.server = setup_.server;
+  request.target = setup_.canary->endpoint;
+  request.content_type = "application/json";
+  request.body = payload->expand();  // the definition was refused if it doesn't compile
+  HealthAnswer answer =
+      co_await probe_by_request(std::move(request), setup_.canary_failure_lines, setup_.canary->timeout);
+  canary_runs_ = false;
+  if (launch != launch_ || !ladder_.armed()) co_return;
+  if (!answer.ok()) spdlog::warn("Canary to {}: {}", setup_.canary->endpoint, printable(answer.reason));
+  ladder_.canary_answered(answer.ok(), answer.reason, std::chrono::steady_clock::now());
+  judge();
+}
+
+}  // namespace cppworker

@@ -1,0 +1,76 @@
+// Asks a running server for its health, in all the ways that its definition names, and says what the answers
+// come to: the effects around health_ladder.hpp.
+//
+// The first probe is asked, often, as soon as the owner awaits its answer; all others, the sampling of the
+// traffic and the canary begin with ready(). Answers that belong to an earlier launch are dropped. Threads:
+// the supervisor's loop; run()'s loops go on as long as that does.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+#include <boost/asio/steady_timer.hpp>
+
+#include "common/async.hpp"
+#include "common/url.hpp"
+#include "launchers/backend_definition.hpp"
+#include "supervisor/health_ladder.hpp"
+#include "supervisor/health_probe.hpp"
+
+namespace cppworker {
+
+struct HealthWatchSetup {
+  std::optional<ProbeDefinition> main;  // without one the log alone decides about the first ready
+  std::vector<ProbeDefinition> others{};
+  LadderPolicy ladder{};  // its probes are filled in here
+  std::optional<CanaryDefinition> canary{};
+  std::vector<std::string> canary_failure_lines{};
+  Url server{};
+
+  // The process for a probe by command.
+  std::function<ProcessSpec(const std::vector<std::string>& command)> make_command{};
+  std::function<Pulse()> pulse{};                  // empty: nothing is known of the traffic
+  std::function<bool()> awaited{};                 // whether the first probe's answer is wanted before ready
+  std::function<void(bool well)> answered{};       // that answer; well: `successes` good ones in a row
+  std::function<void(const Judgement&)> judged{};  // after ready, whenever something was seen
+};
+
+class HealthWatch {
+ public:
+  HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthWatchSetup setup);
+
+  // Starts its loops.
+  void run();
+
+  void launched();  // a new process: it is asked at once
+  void ready();
+  void gone();
+
+  void saw_line() { last_line_ = std::chrono::steady_clock::now(); }
+  void saw_fatal_line(std::string_view pattern);
+
+ private:
+  Awaitable<> ask_main();
+  Awaitable<> ask_other(std::size_t number);
+  Awaitable<> sample();
+  Awaitable<> send_canary();
+  Awaitable<HealthAnswer> ask(const ProbeDefinition& probe);
+  void judge();
+  void hurry();
+
+  asio::io_context& io_;
+  ProcessRunner& processes_;
+  HealthWatchSetup setup_;
+  HealthLadder ladder_;
+  std::uint64_t launch_ = 0;
+  int good_in_a_row_ = 0;  // of the first probe, before ready
+  bool canary_runs_ = false;
+  std::chrono::steady_clock::time_point last_line_{};
+  std::vector<std::unique_ptr<asio::steady_timer>> timers_;  // of the loops: cancelled to look at once
+  std::mt19937 random_{std::random_device{}()};
+};
+
+}  // namespace cppworker

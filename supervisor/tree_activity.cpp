@@ -1,0 +1,59 @@
+#include "supervisor/tree_activity.hpp"
+
+#include <charconv>
+
+#include "common/text.hpp"
+#include "metrics/system_probe.hpp"
+
+namespace cppworker {
+namespace {
+
+// A machine with hundreds of interfaces has a longer net/dev; its end is then left out.
+constexpr std::size_t kLargestFile = 64 << 10;
+
+std::uint64_t number(std::string_view text) {
+  text = trim(text);
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string read_proc(pid_t pid, const char* name) {
+  return read_file("/proc/" + std::to_string(pid) + "/" + name, kLargestFile).value_or("");
+}
+
+}  // namespace
+
+// rchar and wchar count what went through read and write, also to a socket or a tmpfs; read_bytes and
+// write_bytes what went to the disk, also for mapped files. Some bytes count twice: it is about movement.
+std::uint64_t parse_io_bytes(std::string_view io) {
+  std::uint64_t bytes = 0;
+  for (const std::string& line : split_list(io, '\n'))
+    for (const std::string_view name : {"rchar:", "wchar:", "read_bytes:", "write_bytes:"})
+      if (line.starts_with(name)) bytes += number(std::string_view(line).substr(name.size()));
+  return bytes;
+}
+
+// "  eth0: 1234 …": the first number is what was received.
+std::uint64_t parse_received_bytes(std::string_view net_dev) {
+  std::uint64_t bytes = 0;
+  for (const std::string& line : split_list(net_dev, '\n')) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos || line.starts_with("lo:")) continue;
+    bytes += number(std::string_view(line).substr(colon + 1));
+  }
+  return bytes;
+}
+
+TreeActivity read_activity(const std::vector<ProcessInfo>& members, pid_t leader) {
+  TreeActivity activity;
+  for (const ProcessInfo& member : members) {
+    TreeActivity::Process& process = activity.processes[{member.pid, member.start_time}];
+    process.bytes = parse_io_bytes(read_proc(member.pid, "io"));
+    if (const auto usage = process_usage(member.pid)) process.cpu_seconds = usage->cpu_seconds;
+  }
+  if (leader > 0) activity.received_bytes = parse_received_bytes(read_proc(leader, "net/dev"));
+  return activity;
+}
+
+}  // namespace cppworker
