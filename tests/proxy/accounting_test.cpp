@@ -104,6 +104,7 @@ TEST_F(AccountingTest, FailuresOfTheServersOwnAreCounted) {
     Exchange call = begin(generate_as(status));
     call.server.answer(status, "some body", "Connection: close\r\n");
     EXPECT_EQ(call.client.read_response().status(), status);
+    proxy().settle();  // it is counted after the client has its answer
     EXPECT_EQ(proxy().ledger().pulse().upstream_failures, failures) << status;
   }
   EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 9u) << "of the good answer alone";
