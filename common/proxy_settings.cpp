@@ -13,6 +13,7 @@ void visit(Visitor&& member, auto& settings) {
   member("own_url", settings.own_url);
   member("ledger", settings.ledger);
   member("unsecured", settings.unsecured);
+  member("tls", settings.tls);
   member("log_level", settings.log_level);
   member("threads", settings.threads);
   member("max_body_bytes", settings.max_body_bytes);
@@ -22,6 +23,7 @@ void visit(Visitor&& member, auto& settings) {
   member("max_queue", settings.max_queue);
   member("first_byte_timeout_s", settings.first_byte_timeout_s);
   member("between_bytes_timeout_s", settings.between_bytes_timeout_s);
+  member("websocket_idle_timeout_s", settings.websocket_idle_timeout_s);
   member("whole_timeout_s", settings.whole_timeout_s);
   member("hold_timeout_s", settings.hold_timeout_s);
   member("max_sessions", settings.max_sessions);

@@ -15,6 +15,7 @@ struct ProxySettings {
   std::string own_url;         // as reported to the autoscaler; empty: signatures for any URL are accepted
   std::string ledger;          // path of the mapped file
   bool unsecured = false;      // no signature is asked for: local development only
+  bool tls = false;            // the public port speaks TLS; its certificate comes over the control socket
   std::string log_level = "info";
 
   // Two, so that one long JSON body being checked doesn't hold up every stream.
@@ -29,6 +30,8 @@ struct ProxySettings {
   std::int64_t max_queue = 100;
   int first_byte_timeout_s = 3600;
   int between_bytes_timeout_s = 600;
+  // Without data on a WebSocket, once its server has spoken.
+  int websocket_idle_timeout_s = 60;
   // What runs longer than this in all is stuck, though bytes trickle.
   int whole_timeout_s = 6 * 3600;
   // How long an accepted request waits for the inference server to be back: the load of a large model. 0:

@@ -19,8 +19,8 @@ inline constexpr int kSessionListenerFd =
     5;  // plain HTTP on loopback: POST /session/end (protocol section 5)
 
 // A control message longer than this is a bug of the other side: a state with two 8192-bit keys has 4 kB, a
-// certificate's chain and key 20.
-inline constexpr std::size_t kLongestControlMessage = 64 * 1024;
+// certificate's chain and key 20, and 64 KiB each at the most that the supervisor takes.
+inline constexpr std::size_t kLongestControlMessage = 256 * 1024;
 
 enum class ModelPhase {
   kLoading,    // never ready since it was launched
@@ -35,8 +35,8 @@ struct WorkerState {
   ModelPhase phase = ModelPhase::kLoading;
   std::vector<std::string> public_keys;  // PEM, newest first; the older one is valid during its overlap
   double max_perf = 0;                   // work units/s, from the benchmark; 0: not known
-  // PEM, what the public port is served under; both empty without TLS. They come this way, since the proxy's
-  // user can't read the key's file. Secret.
+  // PEM, what the public port is served under; both empty without TLS, and as long as there are none. They
+  // come this way, since the proxy's user can't read the key's file. The key is secret.
   std::string certificate, private_key;
   // SHA-256 of the master token (token_digest.hpp); empty: nobody may have the instance updated. Never in a
   // file: it would be there for everybody to try tokens on.

@@ -1,5 +1,6 @@
 #include "launchers/backend_definition.hpp"
 
+#include <arpa/inet.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -41,11 +42,12 @@ void refuse_reserved(const ConfigValue& value, const std::string& path) {
     value.refuse("must not be /ping or begin with /session/ or /pyworker/: the worker answers those itself");
 }
 
-Url read_server(ConfigObject& server) {
-  ConfigValue value = server.required("url");
+Url read_server(const ConfigValue& value) {
   auto url = parse_url(value.as_string());
   if (!url) value.refuse(url.error().message);
-  bool loopback = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
+  in_addr address{};
+  bool loopback = url->host == "localhost" || url->host == "::1" ||
+                  (url->host.starts_with("127.") && ::inet_pton(AF_INET, url->host.c_str(), &address) == 1);
   // Anything else would forward unsigned requests to another machine, or let others go past the proxy.
   if (!loopback || url->tls) value.refuse("must be http on loopback, as http://127.0.0.1:5001");
   if (!url->path.empty()) value.refuse("must be a URL without a path");
@@ -212,6 +214,10 @@ EndpointDefinition read_endpoint(ConfigObject endpoint) {
     if (definition.websocket && definition.method != "GET")
       value.refuse("must be false, unless the method is GET: that is how WebSocket connections begin");
   });
+  if_there(endpoint, "server", [&](const ConfigValue& value) {
+    if (!definition.websocket) value.refuse("must stand beside \"websocket\": true alone");
+    definition.server = read_server(value);
+  });
   if_there(endpoint, "failure_lines",
            [&](const ConfigValue& value) { definition.failure_lines = read_failure_lines(value); });
   endpoint.finish();
@@ -260,7 +266,7 @@ BackendDefinition read_backend(const fs::path& folder) {
   backend.description = root.string("description", "");
 
   ConfigObject server(root.required("server"));
-  backend.server = read_server(server);
+  backend.server = read_server(server.required("url"));
   backend.max_concurrency = read_concurrency(server);
   server.finish();
 
@@ -308,6 +314,16 @@ const std::vector<std::string>& restart_causes() {
   static const std::vector<std::string> kCauses = {"spawn",     "start_deadline", "benchmark", "health",
                                                    "fatal_log", "no_progress",    "exit"};
   return kCauses;
+}
+
+void move_server(BackendDefinition& backend, const Url& server) {
+  const int distance = server.port - backend.server.port;
+  for (EndpointDefinition& endpoint : backend.endpoints) {
+    if (!endpoint.server) continue;
+    if (endpoint.server->host == backend.server.host) endpoint.server->host = server.host;
+    endpoint.server->port = static_cast<std::uint16_t>(endpoint.server->port + distance);
+  }
+  backend.server = server;
 }
 
 Result<BackendDefinition> load_backend(const std::string& folder) {

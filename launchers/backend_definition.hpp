@@ -33,7 +33,9 @@ struct EndpointDefinition {
   std::optional<int> max_concurrency;  // requests at once to this endpoint alone, which then has a queue of
                                        // its own; else it shares the backend's
   bool websocket = false;              // GET with an upgrade to WebSocket
-  // A line of a response with status 200 that begins with one of these says that the request failed.
+  std::optional<Url> server;           // of a WebSocket: where it is served, when not at the backend's server
+  // A line of a response with status 200, or a message of a WebSocket, that begins with one of these says
+  // that the request failed.
   std::vector<std::string> failure_lines;
 };
 
@@ -101,6 +103,10 @@ struct BackendDefinition {
   // nullptr when there is none.
   const EndpointDefinition* find_endpoint(std::string_view method, std::string_view path) const;
 };
+
+// Puts the backend's server elsewhere. What endpoints have beside it moves along: the ports keep their
+// distance, as the launch script counts them from the one that it is given.
+void move_server(BackendDefinition& backend, const Url& server);
 
 // Reads <folder>/backend.json.
 Result<BackendDefinition> load_backend(const std::string& folder);

@@ -31,17 +31,6 @@ constexpr std::chrono::milliseconds kTurnInterval = std::chrono::milliseconds(kA
 // Halves of seconds are whole seconds, and half of one is none: a loop that never sleeps.
 static_assert(kTurnInterval > std::chrono::milliseconds(0));
 
-Result<tcp::endpoint> server_endpoint(const std::string& text) {
-  auto url = parse_url(text);
-  if (!url) return wrap("cannot use the inference server's URL", url.error());
-  boost::system::error_code error;
-  std::string host = url->host == "localhost" ? "127.0.0.1" : url->host;
-  auto address = asio::ip::make_address(host, error);
-  if (error)
-    return fail("cannot use the inference server's URL: its host must be an IP address or localhost");
-  return tcp::endpoint(address, url->port);
-}
-
 // Each connection may need another one to the inference server; the rest is for what the process has open
 // anyway.
 std::int64_t affordable_connections(std::int64_t wanted, std::size_t descriptors) {
@@ -78,6 +67,7 @@ class ProxyApp {
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
     core_.relay_limits.between = std::chrono::seconds(settings.between_bytes_timeout_s);
     core_.relay_limits.whole = std::chrono::seconds(settings.whole_timeout_s);
+    core_.relay_limits.websocket_idle = std::chrono::seconds(settings.websocket_idle_timeout_s);
     core_.relay_limits.hold = std::chrono::seconds(settings.hold_timeout_s);
     for (int i = 0; i < settings.threads; ++i) {
       auto thread = std::make_unique<ProxyThread>(core_, server);
@@ -147,11 +137,28 @@ class ProxyApp {
     live.phase = state.phase;
     live.keys = keys ? *keys : nullptr;
     live.update_digest = state.update_digest;
+    live.tls = tls_context(state);
     bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
     // Not before: a thread that still goes by the old state may let another request in.
     hand_over(live, threads_, [this, begins_draining] {
       if (begins_draining) asio::co_spawn(first(), report_drained(), asio::detached);
     });
+  }
+
+  // The context for what the supervisor sent; the one before it, as long as that hasn't changed or is of no
+  // use.
+  TlsContext tls_context(const WorkerState& state) {
+    bool same = state.certificate == certificate_ && state.private_key == private_key_;
+    if (same || state.certificate.empty()) return tls_;
+    certificate_ = state.certificate;
+    private_key_ = state.private_key;
+    auto made = make_tls_context(certificate_, private_key_);
+    if (made)
+      tls_ = *made;
+    else
+      spdlog::error("{}; {}", made.error().message,
+                    tls_ ? "the one before it stays in use" : "nobody can be served");
+    return tls_;
   }
 
   static Awaitable<> count_turns(ProxyThread& thread) {
@@ -192,6 +199,8 @@ class ProxyApp {
   ProxyCore core_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;
   std::unique_ptr<ControlClient> control_;
+  std::string certificate_, private_key_;  // what was sent last, and
+  TlsContext tls_;                         // the newest of use
   bool draining_ = false;
 };
 
@@ -203,11 +212,13 @@ int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
     spdlog::critical("{}", backend.error().message);
     return 64;
   }
-  auto server = server_endpoint(settings.server_url);
+  auto url = parse_url(settings.server_url);
+  auto server = url ? server_endpoint(*url) : url.error();
   if (!server) {
     spdlog::critical("{}", server.error().message);
     return 64;
   }
+  move_server(*backend, *url);
   auto ledger = Ledger::attach(settings.ledger);
   if (!ledger) {
     spdlog::critical("{}", ledger.error().message);

@@ -9,10 +9,10 @@
 #include <optional>
 #include <utility>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
 #include "common/async.hpp"
+#include "proxy/tls_context.hpp"
 
 namespace cppworker {
 
@@ -21,10 +21,14 @@ class ClientStream {
   using executor_type = asio::ip::tcp::socket::executor_type;
 
   // Without `tls` the bytes are plain. The context lives as long as the connection that began with it.
-  ClientStream(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls)
+  ClientStream(asio::ip::tcp::socket socket, TlsContext tls)
       : socket_(std::move(socket)), context_(std::move(tls)) {
     if (context_) tls_.emplace(socket_, *context_);
   }
+
+  // The TLS stream refers to the socket beside it.
+  ClientStream(const ClientStream&) = delete;
+  ClientStream& operator=(const ClientStream&) = delete;
 
   executor_type get_executor() { return socket_.get_executor(); }
   // Below TLS: for waiting, cancelling, options and closing.
@@ -75,7 +79,7 @@ class ClientStream {
 
  private:
   asio::ip::tcp::socket socket_;
-  std::shared_ptr<asio::ssl::context> context_;
+  TlsContext context_;
   std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
 #include "proxy/request_head_check.hpp"
@@ -31,6 +32,10 @@ constexpr std::size_t kDiscardStep = 64 * 1024;
 
 // Bodies of others fill the memory that there is for them: a moment later some will have gone.
 constexpr int kRetryWhenBodiesFull = 2;
+
+// A cancellation that comes between two steps of a TLS operation is lost: it is repeated until it is heeded.
+constexpr std::chrono::milliseconds kCancelAgain{50};
+constexpr std::chrono::seconds kDeadlineAgain{1};
 
 Refusal silence() {
   return Refusal{};
@@ -71,9 +76,9 @@ Refusal explain(const error_code& error) {
 
 }  // namespace
 
-Connection::Connection(ClientStream stream, const ConnectionLimits& limits, MemoryBudget& bodies,
-                       DeadlineTicker& ticker)
-    : stream_(std::move(stream)), limits_(limits), bodies_(bodies), active_(*this) {
+Connection::Connection(asio::ip::tcp::socket socket, TlsContext tls, const ConnectionLimits& limits,
+                       MemoryBudget& bodies, DeadlineTicker& ticker)
+    : stream_(std::move(socket), std::move(tls)), limits_(limits), bodies_(bodies), active_(*this) {
   ticker.watch(*this);
 }
 
@@ -83,7 +88,10 @@ Awaitable<bool> Connection::handshake() {
   error_code error = co_await stream_.handshake();
   clear_deadline();
   reading_ = Reading::kNothing;
-  co_return !error && !timed_out_;
+  if (!error && !timed_out_) co_return true;
+  // What isn't TLS, or no version of ours: the alert that says so is to be read before the end.
+  if (error.category() == asio::error::get_ssl_category()) co_await close_lingering();
+  co_return false;
 }
 
 std::string_view Connection::buffered() const {
@@ -258,11 +266,7 @@ void Connection::on_readable() {
   char byte;
   ssize_t n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return watch_client();
-  if (n <= 0) {
-    watching_ = false;
-    active_.abort(AbortCause::kClientGone);
-    return;
-  }
+  if (n <= 0) return on_client_gone();
   // The next request, sent ahead. It is taken in, so that the end behind it can be seen.
   if (buffer_.size() >= kMostReadAhead) return;
   error_code error;
@@ -282,9 +286,16 @@ void Connection::watch_by_reading() {
                             if (self->watch_ended_) self->watch_ended_->cancel();
                             if (!self->watching_) return;
                             if (!error) return self->watch_by_reading();
-                            self->watching_ = false;
-                            self->active_.abort(AbortCause::kClientGone);
+                            self->on_client_gone();
                           });
+}
+
+void Connection::on_client_gone() {
+  watching_ = false;
+  active_.abort(AbortCause::kClientGone);
+  // It may have only said so, and left what is being written to it unread.
+  error_code ignored;
+  stream_.socket().cancel(ignored);
 }
 
 Awaitable<> Connection::stop_watching() {
@@ -295,8 +306,9 @@ Awaitable<> Connection::stop_watching() {
   }
   while (watch_reads_) {
     if (!watch_ended_) watch_ended_.emplace(stream_.get_executor());
-    watch_ended_->expires_at(asio::steady_timer::time_point::max());
+    watch_ended_->expires_after(kCancelAgain);
     co_await watch_ended_->async_wait(kTuple);
+    if (watch_reads_) stream_.socket().cancel(ignored);
   }
 }
 
@@ -325,10 +337,12 @@ void Connection::on_deadline() {
     // The read ends; the coroutine answers 408, or closes.
     timed_out_ = true;
     stream_.socket().cancel(ignored);
+    set_deadline(kDeadlineAgain);
   } else if (head_) {
     active_.abort(AbortCause::kTimedOut);
     // A client that doesn't read keeps a write pending that only this ends.
     stream_.socket().cancel(ignored);
+    set_deadline(kDeadlineAgain);
   } else {
     close();  // idle for too long
   }

@@ -25,13 +25,16 @@ struct ConnectionLimits {
   std::chrono::seconds head{10};       // from a request's first byte to the end of its head
   std::chrono::seconds body{120};      // for the whole body; the largest that is allowed needs 0.5 MB/s
   std::chrono::seconds idle{75};       // between requests, as nginx has it
+  // WebSocket: from the handshake to the end of the message that says who asks.
+  std::chrono::seconds first_message{30};
   std::uint32_t head_bytes = 16 * 1024;
 };
 
 class Connection : public Deadlined, public std::enable_shared_from_this<Connection> {
  public:
-  Connection(ClientStream stream, const ConnectionLimits& limits, MemoryBudget& bodies,
-             DeadlineTicker& ticker);
+  // `tls`: as ClientStream takes it.
+  Connection(asio::ip::tcp::socket socket, TlsContext tls, const ConnectionLimits& limits,
+             MemoryBudget& bodies, DeadlineTicker& ticker);
 
   // TLS, where the stream has it. False: this client can't be talked to.
   Awaitable<bool> handshake();
@@ -79,6 +82,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   void on_deadline() override;
   void on_readable();
   void watch_by_reading();
+  void on_client_gone();
   std::string_view buffered() const;
   Awaitable<boost::system::error_code> read_more(std::size_t at_most);
   std::optional<Refusal> take_head(std::size_t size);

@@ -2,6 +2,15 @@
 
 namespace cppworker {
 
+Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
+  boost::system::error_code error;
+  auto address = asio::ip::make_address(url.host == "localhost" ? "127.0.0.1" : url.host, error);
+  if (error)
+    return fail("cannot use the inference server's URL " + url.text() +
+                ": its host must be an IP address or localhost");
+  return asio::ip::tcp::endpoint(address, url.port);
+}
+
 EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
                              std::size_t max_queue) {
   AdmissionLimits shared;
@@ -15,6 +24,7 @@ EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, s
     endpoint.max_body = definition.max_body_bytes.value_or(default_max_body);
     endpoint.position = endpoints_.size() - 1;
     endpoint.admission = &admissions_.front();
+    if (definition.server) endpoint.server = server_endpoint(*definition.server).value();
     if (definition.max_concurrency) {
       AdmissionLimits own = shared;
       own.concurrency = static_cast<std::size_t>(*definition.max_concurrency);

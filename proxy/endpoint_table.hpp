@@ -9,9 +9,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+#include <boost/asio/ip/tcp.hpp>
 
 #include "launchers/backend_definition.hpp"
 #include "metrics/ledger.hpp"
@@ -25,7 +27,11 @@ struct Endpoint {
   std::uint64_t max_body = 0;      // bytes
   std::size_t position = 0;        // in the definition: where each thread keeps its workload evaluator
   Admission* admission = nullptr;  // its own, or the one of all that have none
+  std::optional<asio::ip::tcp::endpoint> server;  // its own, beside the backend's
 };
+
+// The address in the URL of a server on loopback, which names an IP address or localhost.
+Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url);
 
 class EndpointTable {
  public:

@@ -1,11 +1,11 @@
 #include "proxy/handler_chain.hpp"
 
-#include "common/logging.hpp"
+#include "proxy/admit.hpp"
 #include "proxy/answer.hpp"
 #include "proxy/authentication.hpp"
 #include "proxy/forwarding.hpp"
 #include "proxy/request.hpp"
-#include "proxy/session_rules.hpp"
+#include "proxy/websocket_session.hpp"
 
 namespace cppworker {
 namespace {
@@ -56,89 +56,19 @@ Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, const Requ
   co_return co_await answer(connection, thread, request, explain(result, cause));
 }
 
-// ---- admit
-
-std::int64_t work_of(ProxyThread& thread, const Request& request) {
-  WorkloadEvaluator& evaluator = *thread.workloads[request.endpoint->position];
-  Result<std::int64_t> work = evaluator.milli_units(request.envelope.payload_object);
-  if (work) return *work;
-  // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
-  spdlog::debug("{}", work.error().message);
-  return 0;
-}
-
-// An authenticated request that isn't let in: it counts as rejected load, unless it is a replay.
-Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
-  Ledger& ledger = thread.core.ledger;
-  if (auto refused = replayed(thread, ledger.peek(request.acceptance))) return *refused;
-  ledger.reject(request.acceptance.endpoint, request.acceptance.work_milli, request.acceptance.request_idx);
-  return refusal;
-}
-
-std::optional<Refusal> reserve_place(Connection& connection, ProxyThread& thread, Request& request,
-                                     bool& queued) {
-  Demand demand;
-  demand.work_milli = request.acceptance.work_milli;
-  demand.bytes = connection.body().size();
-  demand.longest_wait = request.endpoint->definition.max_queue_time;
-  auto waiter = std::make_shared<Admission::Waiter>(connection.stream().get_executor(), demand);
-  Admission::Reservation reservation = request.endpoint->admission->reserve(waiter);
-  queued = reservation.place == Admission::Place::kQueued;
-  int retry = static_cast<int>(reservation.retry_after.count());
-  if (reservation.place == Admission::Place::kFull)
-    return reject(thread, request, with_retry(refuse(429, "proxy: the queue is full"), retry));
-  if (reservation.place == Admission::Place::kTooLong)
-    return reject(thread, request, with_retry(refuse(429, "proxy: the wait would be too long"), retry));
-  request.place = AdmissionPlace(*request.endpoint->admission, std::move(waiter));
-  return std::nullopt;
-}
-
-// Enters the request into the books. A refusal here gives its place back.
-std::optional<Refusal> enter_books(ProxyThread& thread, Request& request) {
-  auto [verdict, ticket] = thread.core.ledger.accept(thread.core.owner, request.acceptance);
-  if (verdict == Verdict::kAccepted) {
-    request.entry = BooksEntry(thread.core.ledger, ticket);
-    return std::nullopt;
-  }
-  request.place.give_back();
-  if (auto refused = replayed(thread, verdict)) return refused;
-  if (verdict == Verdict::kTableFull)
-    return reject(thread, request,
-                  with_retry(refuse(429, "proxy: too many requests in flight"), kRetryWhenFull));
-  return with_retry(refuse(503, "proxy: the books are locked by a stopped process"), kRetryWhileLoading);
-}
-
-// Waits for the request's turn. False: it is over, cancelled or too late; the place is given back.
-Awaitable<bool> await_turn(Connection& connection, ProxyThread& thread, Request& request) {
-  ActiveRequest& active = connection.active();
-  Admission& admission = *request.endpoint->admission;
-  active.set_waiter(&admission, request.place.waiter());
-  active.begin_phase(
-      request.endpoint->definition.max_queue_time.value_or(thread.core.relay_limits.first_byte));
-  connection.watch_client();
-  bool in = co_await admission.wait(request.place.waiter());
-  co_await connection.stop_watching();
-  active.end_phase();
-  active.set_waiter(nullptr, nullptr);
-  // It may have been let in and aborted at the same moment.
-  if (!in || active.aborted()) request.place.give_back();
-  co_return in && !active.aborted();
-}
-
 // ---- forward, account
 
 // From the entry into the books to its end.
 Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Request& request, bool queued) {
   if (queued) {
-    bool in = co_await await_turn(connection, thread, request);
+    connection.watch_client();
+    bool in = co_await await_turn(connection.active(), thread, request);
+    co_await connection.stop_watching();
     if (!in) {
       AbortCause cause = connection.active().cause();
       request.entry.finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
       if (cause == AbortCause::kClientGone) co_return false;
-      int retry = static_cast<int>(request.endpoint->admission->expected_wait().count());
-      Refusal refusal = with_retry(refuse(429, "proxy: waited too long for its turn"), retry);
-      if (cause == AbortCause::kSessionEnded) refusal = invalid_session();
-      co_return co_await answer(connection, thread, request, std::move(refusal));
+      co_return co_await answer(connection, thread, request, explain_no_turn(request, cause));
     }
   }
   RelayResult result = co_await forward(connection, thread, request, true);
@@ -149,20 +79,6 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
 }
 
 }  // namespace
-
-std::optional<Refusal> check_phase(const ProxyThread& thread) {
-  switch (thread.live.phase) {
-    case ModelPhase::kReady:
-      return std::nullopt;
-    case ModelPhase::kLoading:
-      return with_retry(refuse(503, "worker: the model is loading"), kRetryWhileLoading);
-    case ModelPhase::kUnhealthy:
-      return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
-    case ModelPhase::kDraining:
-      return with_retry(refuse(503, "worker: shutting down"), kRetryWhileLoading);
-  }
-  return std::nullopt;
-}
 
 Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door door) {
   ProxyCore& core = thread.core;
@@ -183,6 +99,10 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   if (own.route != nullptr) co_return co_await serve_own_route(*own.route, connection, thread, request);
   if (auto refusal = find_endpoint(connection.head(), door, own.allow, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
+  if (request.endpoint->definition.websocket) {
+    bool another = co_await serve_websocket(connection, thread, request);
+    co_return another;
+  }
   if (lacks_length(connection.head(), request))
     co_return co_await refuse_early(connection, thread, request,
                                     refuse(411, "proxy: the body's length is missing"));
@@ -202,17 +122,12 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   // authenticate
   if (auto refusal = authenticate(connection.body(), connection, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
-  request.acceptance.endpoint = request.endpoint->ledger_index;
-  request.acceptance.work_milli = work_of(thread, request);
   request.forward.assign(request.envelope.payload_pieces.begin(), request.envelope.payload_pieces.end());
 
   // admit
-  if (auto refusal = check_phase(thread))
-    co_return co_await answer(connection, thread, request, reject(thread, request, *refusal));
   bool queued = false;
-  if (auto refusal = reserve_place(connection, thread, request, queued))
-    co_return co_await answer(connection, thread, request, *refusal);
-  if (auto refusal = enter_books(thread, request))
+  if (auto refusal =
+          admit(connection.stream().get_executor(), thread, request, connection.body().size(), queued))
     co_return co_await answer(connection, thread, request, *refusal);
 
   // forward, account

@@ -24,9 +24,16 @@ Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& 
 }
 
 void start_connection(tcp::socket socket, ProxyThread& thread, Door door) {
+  // What comes by the door for sessions comes from this machine.
+  TlsContext tls = door == Door::kPublic ? thread.live.tls : nullptr;
+  // Before there is a certificate nobody can be served, and never without TLS where there is to be TLS. The
+  // end at once tells a client to try again, which a handshake that goes nowhere wouldn't.
+  if (door == Door::kPublic && thread.core.settings.tls && !tls) {
+    thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
   auto connection = std::make_shared<Connection>(
-      ClientStream(std::move(socket), door == Door::kPublic ? thread.live.tls : nullptr),
-      thread.core.connection_limits, thread.core.bodies, thread.ticker);
+      std::move(socket), std::move(tls), thread.core.connection_limits, thread.core.bodies, thread.ticker);
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
   asio::co_spawn(thread.io, run_connection(connection, thread, door),
                  [connection, &thread](std::exception_ptr failure) {

@@ -22,6 +22,7 @@
 #include "proxy/session_requests.hpp"
 #include "proxy/signature_verifier.hpp"
 #include "proxy/state_bell.hpp"
+#include "proxy/tls_context.hpp"
 #include "proxy/upstream_pool.hpp"
 #include "proxy/verdict_cache.hpp"
 
@@ -50,10 +51,10 @@ struct ProxyCore {
 // lock.
 struct LiveState {
   ModelPhase phase = ModelPhase::kLoading;
-  std::uint64_t epoch = 0;                  // grows whenever the phase changes: a restart is never missed
-  std::shared_ptr<const KeyRing> keys;      // nullptr: no key yet
-  std::string update_digest;                // of the master token; empty: there is none
-  std::shared_ptr<asio::ssl::context> tls;  // of connections that begin now; nullptr: plain
+  std::uint64_t epoch = 0;              // grows whenever the phase changes: a restart is never missed
+  std::shared_ptr<const KeyRing> keys;  // nullptr: no key yet
+  std::string update_digest;            // of the master token; empty: there is none
+  TlsContext tls;                       // of connections that begin now; nullptr: no certificate (yet)
 };
 
 struct ProxyThread {

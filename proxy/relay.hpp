@@ -27,7 +27,10 @@ struct RelayLimits {
   std::chrono::seconds between{600};      // silence inside a response; TGI sends a comment every 15 s
   std::chrono::seconds write{60};         // one piece to a client that doesn't read
   std::chrono::seconds whole{6 * 3600};   // the whole request: what runs longer is stuck in a way of its own
-  std::chrono::seconds hold{300};         // for a restart of the inference server: the load of a large model
+  // Silence both ways on a WebSocket whose server has spoken: no stream of events pauses for so long, and on
+  // a server that executes one request at a time it keeps all others waiting.
+  std::chrono::seconds websocket_idle{60};
+  std::chrono::seconds hold{300};  // for a restart of the inference server: the load of a large model
 };
 
 struct RelayRequest {

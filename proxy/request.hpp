@@ -56,7 +56,4 @@ inline std::optional<Refusal> replayed(ProxyThread& thread, Verdict verdict) {
   return std::nullopt;
 }
 
-// Why nothing can be forwarded at the moment; nullopt when it can.
-std::optional<Refusal> check_phase(const ProxyThread& thread);
-
 }  // namespace cppworker

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "common/logging.hpp"
+#include "proxy/admit.hpp"
 #include "proxy/authentication.hpp"
 #include "proxy/session_auth.hpp"
 #include "proxy/session_keeper.hpp"

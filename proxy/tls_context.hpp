@@ -1,12 +1,11 @@
-// The certificate and the key that the public port serves TLS with: loaded from two files, and loaded again
-// when these have changed. A connection keeps the context that it began with, so that a new certificate ends
-// none.
+// What the public port speaks TLS with: versions, ciphers, and the certificate and key that the supervisor
+// sent (worker_state.hpp). A context is never changed: a new certificate makes another one, and a connection
+// keeps the one that it began with, so that a new certificate ends none.
 //
-// Threads: current() from any; reload_if_changed() from one at a time.
+// Threads: any.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <boost/asio/ssl/context.hpp>
 
@@ -15,32 +14,11 @@
 
 namespace cppworker {
 
-class ServerTls {
- public:
-  // `certificate_file`: PEM, the server's own certificate first, then those of its chain. `key_file`: PEM,
-  // not encrypted.
-  static Result<std::unique_ptr<ServerTls>> load(std::string certificate_file, std::string key_file);
-  ~ServerTls();
+using TlsContext = std::shared_ptr<asio::ssl::context>;
 
-  // For one new connection, which holds it as long as its stream. Never null.
-  std::shared_ptr<asio::ssl::context> current() const;
-
-  // Looks at the files: two stat calls while nothing has changed. True: current() is a new context. A pair
-  // that can't be read or doesn't fit together is an error, and the context loaded before stays; as a pair
-  // may be caught half-written, the next look tries again. The caller logs an error when it's another one
-  // than the look before gave.
-  Result<bool> reload_if_changed();
-
- private:
-  struct Seen;
-
-  ServerTls(std::string certificate_file, std::string key_file);
-  Result<bool> load_pair();
-
-  const std::string certificate_file_, key_file_;
-  std::unique_ptr<Seen> seen_;  // what the context was made from
-  mutable std::mutex mutex_;
-  std::shared_ptr<asio::ssl::context> context_;
-};
+// `certificate`: PEM, the server's own first, then those of its chain. `private_key`: PEM without a
+// passphrase. A pair that can't be read or doesn't fit together is an error, which quotes neither, and leaves
+// nothing on the thread's queue of OpenSSL errors.
+Result<TlsContext> make_tls_context(const std::string& certificate, const std::string& private_key);
 
 }  // namespace cppworker

@@ -15,11 +15,13 @@ bool is_quiet(asio::ip::tcp::socket& socket) {
 
 }  // namespace
 
-UpstreamPool::UpstreamPool(asio::ip::tcp::endpoint server) : server_(server) {
+std::string authority_of(const asio::ip::tcp::endpoint& server) {
   std::string address = server.address().to_string();
-  authority_ =
-      (server.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(server.port());
+  return (server.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(server.port());
 }
+
+UpstreamPool::UpstreamPool(asio::ip::tcp::endpoint server)
+    : server_(server), authority_(authority_of(server)) {}
 
 std::unique_ptr<UpstreamConnection> UpstreamPool::take_idle() {
   auto now = std::chrono::steady_clock::now();

@@ -21,6 +21,9 @@ struct UpstreamConnection {
   bool reused = false;               // has carried a request before
 };
 
+// "127.0.0.1:5001", "[::1]:5001"
+std::string authority_of(const asio::ip::tcp::endpoint& server);
+
 class UpstreamPool {
  public:
   // Python servers close idle connections after 5 s (uvicorn) or more; one that is kept for less is rarely
@@ -37,7 +40,7 @@ class UpstreamPool {
   // Unconnected; the caller connects it to server().
   std::unique_ptr<UpstreamConnection> make(asio::any_io_executor executor) const;
   const asio::ip::tcp::endpoint& server() const { return server_; }
-  const std::string& authority() const { return authority_; }  // "127.0.0.1:5001", "[::1]:5001"
+  const std::string& authority() const { return authority_; }
 
   // Only after a complete exchange whose response allows another one.
   void give_back(std::unique_ptr<UpstreamConnection> connection);

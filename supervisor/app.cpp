@@ -13,6 +13,7 @@
 #include "metrics/load_reporter.hpp"
 #include "metrics/system_probe.hpp"
 #include "supervisor/admin_server.hpp"
+#include "supervisor/certificate_keeper.hpp"
 #include "supervisor/launch_cgroup.hpp"
 #include "supervisor/launch_records.hpp"
 #include "supervisor/model_service.hpp"
@@ -100,6 +101,7 @@ class WorkerApp {
     model_->watch();
     if (!settings_.proxy.unsecured || settings_.container_id || !settings_.public_key.empty())
       asio::co_spawn(io_, keys_->run(), rethrow);
+    if (certificates_) asio::co_spawn(io_, certificates_->run(), rethrow);
     if (reporter_)
       asio::co_spawn(io_, reporter_->run(), [this](std::exception_ptr error) {
         rethrow(error);
@@ -175,14 +177,30 @@ class WorkerApp {
     client_ = make_autoscaler_client(settings_.report_addresses);
     keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
                                               settings_.run_dir + "/public_key.pem", [this] { on_change(); });
+    if (settings_.proxy.tls)
+      if (auto ready = prepare_certificates(); !ready) return ready.error();
     if (settings_.container_id)
       reporter_ =
           std::make_unique<LoadReporter>(io_.get_executor(), *ledger_, *client_, [this] { return facts(); });
-    view_.emplace(WorkerView{settings_, backend_, *model_, *proxy_, *keys_, *ledger_, reaper_,
-                             [this] { return phase(); }, [this] { return error_message(); },
+    view_.emplace(WorkerView{settings_, backend_, *model_, *proxy_, *keys_, certificates_.get(), *ledger_,
+                             reaper_, [this] { return phase(); }, [this] { return error_message(); },
                              std::chrono::steady_clock::now()});
     return {};
   }
+
+  Result<void> prepare_certificates() {
+    CertificatePaths paths{settings_.tls.certificate, settings_.tls.key,
+                           settings_.run_dir + "/own_certificate_key"};
+    CertificateKeeper::Sign sign;
+    if (settings_.container_id) sign = sign_at(settings_.tls.sign_service, *settings_.container_id);
+    certificates_ = std::make_unique<CertificateKeeper>(
+        paths, sign, [this] { on_change(); }, system_certificate_clock(paths));
+    if (sign) return {};
+    // Nobody would ever bring one.
+    return certificates_->take_what_is_there();
+  }
+
+  bool has_certificate() const { return !certificates_ || !certificates_->certificate().empty(); }
 
   PublicKeyKeeper::Fetch key_source() {
     if (settings_.public_key.empty()) return [this] { return client_->fetch_public_key(); };
@@ -202,6 +220,7 @@ class WorkerApp {
     if (!model_->service().last_error().empty()) return model_->service().last_error();
     if (!model_->unwell().empty()) return "the model is unwell: " + model_->unwell();
     if (keys_->keys().empty() && !settings_.proxy.unsecured) return keys_->last_error();
+    if (!has_certificate()) return certificates_->last_error();
     return {};
   }
 
@@ -214,8 +233,9 @@ class WorkerApp {
     facts.error_msg = error_message();
     facts.max_perf = model_->figures().max_perf;
     facts.max_capacity = static_cast<std::int64_t>(model_->figures().max_capacity.value_or(0));
-    // A load counts for the autoscaler when requests can be served: the key must be here, too.
-    if (phase() == ModelPhase::kReady && (settings_.proxy.unsecured || !keys_->keys().empty())) {
+    // A load counts for the autoscaler when requests can be served: key and certificate must be here, too.
+    bool has_key = settings_.proxy.unsecured || !keys_->keys().empty();
+    if (phase() == ModelPhase::kReady && has_key && has_certificate()) {
       facts.load_number = model_->figures().loads;
       facts.loadtime = model_->figures().load_seconds;
     }
@@ -230,6 +250,10 @@ class WorkerApp {
     state.public_keys = keys_->keys();
     state.max_perf = model_->figures().max_perf;
     if (!settings_.master_token.empty()) state.update_digest = token_digest(settings_.master_token);
+    if (certificates_) {
+      state.certificate = certificates_->certificate();
+      state.private_key = certificates_->private_key();
+    }
     if (state != published_) {
       if (state.phase != published_.phase) spdlog::info("worker: {}", phase_name(state.phase));
       published_ = state;
@@ -341,6 +365,7 @@ class WorkerApp {
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
   std::unique_ptr<AutoscalerClient> client_;
   std::unique_ptr<PublicKeyKeeper> keys_;
+  std::unique_ptr<CertificateKeeper> certificates_;  // nullptr: TLS isn't served
   std::unique_ptr<ModelService> model_;
   std::unique_ptr<ProxyService> proxy_;
   std::unique_ptr<LoadReporter> reporter_;

@@ -1,9 +1,12 @@
 #include "supervisor/certificate_keeper.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -44,11 +47,51 @@ Result<std::optional<std::string>> read_if_there(const std::string& path) {
   return fail("cannot read " + path + ": " + std::strerror(cause));
 }
 
+// What shows that a file was written or replaced: which it is, its size and its date. Zeros: there is none.
+struct FileMark {
+  std::uint64_t device = 0, inode = 0;
+  std::int64_t size = 0, changed_ns = 0;
+  bool operator==(const FileMark&) const = default;
+};
+
+FileMark mark_of(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return {};
+  return {status.st_dev, status.st_ino, status.st_size,
+          status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec};
+}
+
+struct PairMark {
+  FileMark certificate, key;
+  bool operator==(const PairMark&) const = default;
+};
+
+// Polled, as a certificate often lies behind a link into a folder that is exchanged whole: a watch on the
+// file or its folder (inotify) would see nothing of that.
+Awaitable<> sleep_until_changed(CertificatePaths paths, std::shared_ptr<PairMark> seen,
+                                std::chrono::seconds duration) {
+  auto look = [&] { return PairMark{mark_of(paths.certificate), mark_of(paths.key)}; };
+  const auto until = std::chrono::steady_clock::now() + duration;
+  while (true) {
+    const PairMark now = look();
+    if (now != *seen) {
+      *seen = now;
+      co_return;
+    }
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= std::chrono::nanoseconds(0)) co_return;
+    co_await sleep_for(std::min<std::chrono::nanoseconds>(left, kLookAtDates));
+  }
+}
+
 }  // namespace
 
-CertificateClock system_certificate_clock() {
-  return {[] { return std::time(nullptr); },
-          [](std::chrono::seconds duration) { return sleep_for(duration); }};
+CertificateClock system_certificate_clock(const CertificatePaths& paths) {
+  // Nothing seen yet: the first sleep ends at once, and no change before it is missed.
+  auto seen = std::make_shared<PairMark>();
+  return {
+      [] { return std::time(nullptr); },
+      [paths, seen](std::chrono::seconds duration) { return sleep_until_changed(paths, seen, duration); }};
 }
 
 CertificateKeeper::Sign sign_at(Url service, std::int64_t container_id) {
@@ -70,11 +113,11 @@ struct CertificateKeeper::Pair {
   bool may_be_half_written() const { return !usable && (certificate || (key && !key_is_ours)); }
 };
 
-CertificateKeeper::CertificateKeeper(CertificatePaths paths, Sign sign, std::function<void()> on_ready,
+CertificateKeeper::CertificateKeeper(CertificatePaths paths, Sign sign, std::function<void()> on_change,
                                      CertificateClock clock)
     : paths_(std::move(paths)),
       sign_(std::move(sign)),
-      on_ready_(std::move(on_ready)),
+      on_change_(std::move(on_change)),
       clock_(std::move(clock)) {}
 
 CertificateKeeper::Pair CertificateKeeper::look() const {
@@ -109,6 +152,23 @@ CertificateKeeper::Pair CertificateKeeper::look() const {
     pair.due = life->until - now < std::min(early, (life->until - life->from) / 3);
   }
   return pair;
+}
+
+Result<void> CertificateKeeper::take_what_is_there() {
+  Pair pair = look();
+  if (!pair.usable)
+    return fail("cannot serve TLS: " + pair.problem + "; put a certificate and its key there, or set " +
+                "CONTAINER_ID to have one signed");
+  ready_ = true;
+  adopt(std::move(*pair.certificate), std::move(*pair.key));
+  return {};
+}
+
+void CertificateKeeper::adopt(std::string certificate, std::string key) {
+  if (certificate == certificate_ && key == private_key_) return;
+  certificate_ = std::move(certificate);
+  private_key_ = std::move(key);
+  on_change_();
 }
 
 void CertificateKeeper::report(std::string problem) {
@@ -155,6 +215,7 @@ Awaitable<Result<void>> CertificateKeeper::obtain(Pair pair) {
     co_return fail("somebody else has changed " + paths_.certificate + " or its key meanwhile");
   auto written = put(pair, key, *answer);
   if (!written) co_return written.error();
+  adopt(*answer, key);
   new_key_.clear();
   const auto life = certificate_lifetime(*answer);
   spdlog::info("Certificate: {} is new, valid for {} days", paths_.certificate,
@@ -162,32 +223,43 @@ Awaitable<Result<void>> CertificateKeeper::obtain(Pair pair) {
   co_return Result<void>();
 }
 
+// How long whoever may just be writing the pair has left to finish. A look because a file has changed is no
+// second look.
+std::chrono::seconds CertificateKeeper::time_to_finish(const Pair& pair,
+                                                       std::optional<std::time_t>& since) const {
+  if (!pair.may_be_half_written()) return std::chrono::seconds(0);
+  if (!since) since = clock_.now();
+  // The clock may have been set: never longer than from now on.
+  return std::min(kSecondLook, kSecondLook - std::chrono::seconds(clock_.now() - *since));
+}
+
 Awaitable<> CertificateKeeper::run() {
   std::chrono::seconds retry = kFirstRetry;
-  bool looked_twice = false;
+  std::optional<std::time_t> half_written_since;
   while (true) {
     std::chrono::seconds pause = kLookAgain;
     Pair pair = look();
-    const bool usable = pair.usable;
-    if (usable && !std::exchange(ready_, true)) on_ready_();
-    ready_ = usable;
-    if (usable && !pair.due) {
+    ready_ = pair.usable;
+    if (!pair.may_be_half_written()) half_written_since.reset();
+    if (pair.usable) adopt(*pair.certificate, *pair.key);
+    if (pair.usable && !pair.due) {
       last_error_.clear();
       retry = kFirstRetry;
-      looked_twice = false;
     } else if (pair.out_of_reach) {
       report(pair.problem);
       pause = kLongestRetry;
-    } else if (pair.may_be_half_written() && !std::exchange(looked_twice, true)) {
+    } else if (!sign_) {
+      if (!pair.usable) report(pair.problem + "; put a certificate and its key there");
+    } else if (const auto wait = time_to_finish(pair, half_written_since); wait.count() > 0) {
       report(pair.problem + "; it is replaced unless that changes within " +
              std::to_string(kSecondLook.count()) + " s");
-      pause = kSecondLook;
+      pause = wait;
     } else {
+      const bool usable = pair.usable;
       Result<void> obtained = co_await obtain(std::move(pair));
       if (obtained) {
         last_error_.clear();
         ready_ = true;
-        on_ready_();
       } else {
         report(obtained.error().message);
         if (!usable) pause = retry;

@@ -35,6 +35,8 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
       static_cast<int>(object.integer("first_byte_timeout_s", proxy.first_byte_timeout_s, 1, 86400));
   proxy.between_bytes_timeout_s =
       static_cast<int>(object.integer("between_bytes_timeout_s", proxy.between_bytes_timeout_s, 1, 86400));
+  proxy.websocket_idle_timeout_s =
+      static_cast<int>(object.integer("websocket_idle_timeout_s", proxy.websocket_idle_timeout_s, 1, 86400));
   proxy.whole_timeout_s =
       static_cast<int>(object.integer("whole_timeout_s", proxy.whole_timeout_s, 1, 7 * 86400));
   proxy.hold_timeout_s = static_cast<int>(object.integer("hold_timeout_s", proxy.hold_timeout_s, 0, 86400));
@@ -43,6 +45,14 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
   proxy.max_sessions = static_cast<int>(object.integer("max_sessions", proxy.max_sessions, 0,
                                                        static_cast<std::int64_t>(ledger_layout::kSessions)));
   proxy.user = object.string("user", proxy.user);
+  object.finish();
+}
+
+void read_tls(ConfigObject object, const fs::path& folder, Settings& settings) {
+  settings.proxy.tls = object.boolean("enabled", settings.proxy.tls);
+  settings.tls.certificate = folder / object.string("certificate", settings.tls.certificate);
+  settings.tls.key = folder / object.string("key", settings.tls.key);
+  if (auto url = object.optional("sign_url")) settings.tls.sign_service = as_url(*url);
   object.finish();
 }
 
@@ -82,6 +92,8 @@ void read_file_layer(const std::string& path, Settings& settings) {
   settings.benchmark = object.boolean("benchmark", settings.benchmark);
   settings.drain_timeout_s =
       static_cast<int>(object.integer("drain_timeout_s", settings.drain_timeout_s, 0, 24 * 3600));
+  if (auto tls = object.optional("tls"))
+    read_tls(ConfigObject(*tls), fs::absolute(path).parent_path(), settings);
   if (auto proxy = object.optional("proxy")) read_proxy(ConfigObject(*proxy), settings.proxy);
   object.finish();
 }
@@ -108,9 +120,9 @@ class EnvironmentLayer {
     return number;
   }
 
-  bool flag(const char* name) const {
+  bool flag(const char* name, bool otherwise = false) const {
     auto value = text(name);
-    if (!value) return false;
+    if (!value) return otherwise;
     std::string word(trim(*value));
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
     if (word == "true" || word == "1") return true;
@@ -154,15 +166,13 @@ void read_environment_layer(const ReadVariable& variable, Settings& settings) {
   if (auto port = environment.integer("WORKER_HTTP_PORT", 0, kMaxPort))
     settings.session_port = static_cast<std::uint16_t>(*port);
 
-  bool use_ssl = environment.flag("USE_SSL");
-  if (use_ssl)
-    EnvironmentLayer::refuse("USE_SSL",
-                             "TLS isn't served by this version; unset it, or put a TLS proxy in front");
+  settings.proxy.tls = environment.flag("USE_SSL", settings.proxy.tls);
   auto address = environment.text("PUBLIC_IPADDR");
   std::string mapped_name = "VAST_TCP_PORT_" + std::to_string(settings.port);
   auto mapped_port = environment.integer(mapped_name.c_str(), 1, kMaxPort);
   if (address && mapped_port)
-    settings.public_url = "http://" + std::string(trim(*address)) + ":" + std::to_string(*mapped_port);
+    settings.public_url = (settings.proxy.tls ? "https://" : "http://") + std::string(trim(*address)) + ":" +
+                          std::to_string(*mapped_port);
   if (!settings.public_url.empty() && !parse_url(settings.public_url))
     EnvironmentLayer::refuse("PUBLIC_IPADDR", "must be an IP address or a host name");
 
@@ -188,6 +198,9 @@ void check_together(const Settings& settings) {
     throw ConfigError("settings", "/session_port",
                       "must be another than port and admin_port; it is the one after port (WORKER_HTTP_PORT) "
                       "unless it is set");
+  if (settings.proxy.tls && settings.public_url.starts_with("http://"))
+    throw ConfigError("settings", "/public_url",
+                      "must begin with https://, as USE_SSL or /tls/enabled has TLS served");
   if (settings.container_id && settings.master_token.empty())
     EnvironmentLayer::refuse("MASTER_TOKEN",
                              "is needed to report as CONTAINER_ID; unset both to run stand-alone");
@@ -207,6 +220,7 @@ void check_together(const Settings& settings) {
 Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable, const std::string& home) {
   try {
     Settings settings;
+    settings.tls.sign_service = *parse_url("https://console.vast.ai/api/v0/sign_cert");
     std::string config = flags.config.value_or(home + "/etc/cppworker.json");
     if (flags.config || fs::exists(config)) read_file_layer(config, settings);
     read_environment_layer(variable, settings);

@@ -15,6 +15,13 @@
 
 namespace cppworker {
 
+// TLS on the public port (protocol section 6); whether it is served stands in ProxySettings.
+struct TlsSettings {
+  std::string certificate = "/etc/instance.crt";  // PEM, with its chain
+  std::string key = "/etc/instance.key";
+  Url sign_service;  // makes the certificate where there is none of use; needs container_id
+};
+
 struct Settings {
   std::string backend = "toy";            // the embedded default needs no GPU
   std::vector<std::string> backend_dirs;  // where backends' folders lie; searched in order
@@ -39,6 +46,8 @@ struct Settings {
 
   // Requests in flight may end; beyond this they are cut. A rented instance is gone soon after its SIGTERM.
   int drain_timeout_s = 30;
+
+  TlsSettings tls;
 
   ProxySettings proxy;  // the part that the proxy is given; completed when the backend is known
 };

@@ -7,6 +7,7 @@
 #include "metrics/exposition.hpp"
 #include "metrics/supervisor_families.hpp"
 #include "metrics/system_probe.hpp"
+#include "supervisor/certificate_files.hpp"
 
 namespace cppworker {
 namespace {
@@ -22,6 +23,10 @@ std::vector<std::string> obstacles(const WorkerView& view) {
   if (view.keys.keys().empty() && !view.settings.proxy.unsecured)
     found.push_back("public key: " +
                     (view.keys.last_error().empty() ? "not here yet" : view.keys.last_error()));
+  if (view.certificates != nullptr && view.certificates->certificate().empty())
+    found.push_back("certificate: " + (view.certificates->last_error().empty()
+                                           ? "not here yet"
+                                           : view.certificates->last_error()));
   return found;
 }
 
@@ -65,6 +70,14 @@ json loading(const ModelService& model) {
           {"seconds_without_progress", seconds(model.quiet())}};
 }
 
+json tls_of(const WorkerView& view) {
+  if (view.certificates == nullptr) return nullptr;
+  auto life = certificate_lifetime(view.certificates->certificate());
+  return {{"certificate", view.settings.tls.certificate},
+          {"valid_until", life ? json(life->until) : json(nullptr)},
+          {"last_error", view.certificates->last_error()}};
+}
+
 AdminAnswer status_page(const WorkerView& view) {
   LedgerSnapshot books = view.ledger.snapshot();
   const ModelFigures& figures = view.model.figures();
@@ -86,6 +99,7 @@ AdminAnswer status_page(const WorkerView& view) {
                  {"waiting_for", missing},
                  {"error", view.error_message()},
                  {"unsecured", view.settings.proxy.unsecured},
+                 {"tls", tls_of(view)},
                  {"model", model},
                  {"proxy", describe(view.proxy.service())},
                  {"books",

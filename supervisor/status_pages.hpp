@@ -9,6 +9,7 @@
 #include "launchers/backend_definition.hpp"
 #include "metrics/ledger.hpp"
 #include "supervisor/admin_server.hpp"
+#include "supervisor/certificate_keeper.hpp"
 #include "supervisor/model_service.hpp"
 #include "supervisor/orphan_reaper.hpp"
 #include "supervisor/proxy_service.hpp"
@@ -24,6 +25,7 @@ struct WorkerView {
   ModelService& model;
   ProxyService& proxy;
   const PublicKeyKeeper& keys;
+  const CertificateKeeper* certificates;  // nullptr: TLS isn't served
   Ledger& ledger;
   const OrphanReaper& reaper;
   std::function<ModelPhase()> phase;

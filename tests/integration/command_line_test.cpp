@@ -54,6 +54,14 @@ TEST(CommandLineTest, SuggestsTheNearestBackend) {
   EXPECT_THAT(outcome.output, HasSubstr("tgi"));
 }
 
+TEST(CommandLineTest, SaysWhichCertificateIsMissingWhereNobodyCanMakeOne) {
+  Outcome outcome = run(R"({"port": 0, "admin_port": 0, "tls": {"certificate": "c.pem", "key": "k.pem"}})",
+                        {{"UNSECURED", "true"}, {"USE_SSL", "true"}});
+  EXPECT_EQ(outcome.code, 69);
+  EXPECT_THAT(outcome.output, HasSubstr("cannot serve TLS: there is no "));
+  EXPECT_THAT(outcome.output, HasSubstr("k.pem; put a certificate and its key there, or set CONTAINER_ID"));
+}
+
 TEST(CommandLineTest, RefusesToRunOpenByAccident) {
   Outcome outcome = run("{}", {});
   EXPECT_EQ(outcome.code, 64);

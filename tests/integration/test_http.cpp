@@ -91,10 +91,16 @@ Streamed post_streamed(std::uint16_t port, const std::string& target, const std:
   return streamed;
 }
 
-std::uint16_t free_port() {
+std::uint16_t free_port_pair() {
   asio::io_context io;
-  tcp::acceptor acceptor(io, loopback(0));
-  return acceptor.local_endpoint().port();
+  while (true) {
+    tcp::acceptor first(io, loopback(0));
+    const auto next = static_cast<std::uint16_t>(first.local_endpoint().port() + 1);
+    tcp::acceptor second(io, tcp::v4());
+    boost::system::error_code taken;
+    if (next != 0) second.bind(loopback(next), taken);
+    if (next != 0 && !taken) return first.local_endpoint().port();
+  }
 }
 
 }  // namespace cppworker::testing

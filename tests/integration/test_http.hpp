@@ -42,7 +42,7 @@ struct Streamed {
 };
 Streamed post_streamed(std::uint16_t port, const std::string& target, const std::string& body);
 
-// A port that nobody listens on now.
-std::uint16_t free_port();
+// A port that nobody listens on now, nor on the next one.
+std::uint16_t free_port_pair();
 
 }  // namespace cppworker::testing

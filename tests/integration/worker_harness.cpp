@@ -87,7 +87,7 @@ void BackendFolder::write(const nlohmann::json& definition) {
 
 Worker::Worker(Autoscaler& autoscaler, const std::string& backend,
                std::map<std::string, std::string> variables, const nlohmann::json& own_settings) {
-  server_port_ = free_port();
+  server_port_ = free_port_pair();  // ooba streams on the second
   std::string config = folder() + "/cppworker.json";
   nlohmann::json settings = {{"listen_address", "127.0.0.1"},
                              {"port", 0},

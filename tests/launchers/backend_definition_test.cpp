@@ -217,6 +217,35 @@ TEST(BackendDefinition, MistakesAreNamedWithFileAndPointer) {
               HasSubstr("/health/canary/endpoint: must be the path of a POST endpoint"));
 }
 
+json with_websocket(const json& more) {
+  json endpoint = {{"method", "GET"}, {"path", "/stream"}, {"workload", 1}, {"websocket", true}};
+  endpoint.update(more);
+  return with("/endpoints/1", endpoint);
+}
+
+TEST(BackendDefinition, AWebSocketMayHaveAServerOfItsOwn) {
+  EXPECT_EQ(problem(with_websocket({{"server", "http://127.0.0.1:5002"}})), "");
+  EXPECT_THAT(problem(with_websocket({{"server", "http://10.0.0.1:5002"}})),
+              HasSubstr("/endpoints/1/server: must be http on loopback"));
+  EXPECT_THAT(problem(with_websocket({{"server", "http://127.example.com"}})), HasSubstr("on loopback"));
+  EXPECT_THAT(problem(with_websocket({{"server", "ws://127.0.0.1:5002"}})), HasSubstr("/endpoints/1/server"));
+  EXPECT_THAT(problem(with_websocket({{"websocket", false}, {"server", "http://127.0.0.1:5002"}})),
+              HasSubstr("/endpoints/1/server: must stand beside \"websocket\": true"));
+  EXPECT_THAT(problem(with_websocket({{"method", "POST"}})),
+              HasSubstr("/endpoints/1/websocket: must be false, unless the method is GET"));
+}
+
+TEST(BackendDefinition, TheServersOfEndpointsMoveWithTheBackends) {
+  BackendFolders folders;
+  BackendDefinition backend =
+      load_backend(folders.add("small", with_websocket({{"server", "http://127.0.0.1:5002"}}).dump()))
+          .value();
+  move_server(backend, parse_url("http://127.0.0.2:7001").value());
+  EXPECT_EQ(backend.server.text(), "http://127.0.0.2:7001");
+  EXPECT_EQ(backend.endpoints[1].server->text(), "http://127.0.0.2:7002");
+  EXPECT_EQ(backend.endpoints[0].server, std::nullopt);
+}
+
 TEST(BackendDefinition, TheLaunchScriptMustBeAnExecutableFileInsideTheFolder) {
   namespace fs = std::filesystem;
   BackendFolders folders;

@@ -48,6 +48,12 @@ json changed(const Change& change) {
   return document;
 }
 
+void add_stream(json& document, const json& more) {
+  json endpoint = {{"method", "GET"}, {"path", "/stream"}, {"workload", 1}};
+  endpoint.update(more);
+  document["endpoints"].push_back(endpoint);
+}
+
 TEST(BackendSchema, BothAcceptTheGoodDocuments) {
   const std::vector<Change> changes = {
       {"nothing", [](json&) {}},
@@ -56,6 +62,18 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
       {"parallel", [](json& d) { d["server"]["parallel"] = false; }},
       {"ipv6", [](json& d) { d["server"]["url"] = "http://[::1]:80"; }},
       {"localhost", [](json& d) { d["server"]["url"] = "http://localhost"; }},
+      {"websocket",
+       [](json& d) {
+         add_stream(d, {{"websocket", true}});
+       }},
+      {"no websocket",
+       [](json& d) {
+         add_stream(d, {{"websocket", false}});
+       }},
+      {"websocket's server",
+       [](json& d) {
+         add_stream(d, {{"websocket", true}, {"server", "http://127.0.0.1:5002"}});
+       }},
       {"trailing slash", [](json& d) { d["server"]["url"] = "http://127.0.0.1:5001/"; }},
       {"stop",
        [](json& d) {

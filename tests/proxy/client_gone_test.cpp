@@ -8,10 +8,24 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-// In the two ways that a client can go.
-class ClientGoneTest : public SignedProxyTest, public testing::WithParamInterface<bool> {
+// The ways in which a client can go.
+struct Leaving {
+  const char* name;
+  bool tls;
+  void (*leave)(RawClient&);
+};
+
+// Else the test's name would hold its bytes, pointers among them.
+void PrintTo(const Leaving& way, std::ostream* out) {
+  *out << way.name;
+}
+
+class ClientGoneTest : public SignedProxyTest, public testing::WithParamInterface<Leaving> {
  protected:
-  void leave(RawClient& client) { GetParam() ? client.reset() : client.close(); }
+  ClientGoneTest() {
+    if (GetParam().tls) serve_tls();
+  }
+  void leave(RawClient& client) { GetParam().leave(client); }
 
   std::string generate_as(std::int64_t request_idx) {
     Route route = next_route();
@@ -29,8 +43,21 @@ class ClientGoneTest : public SignedProxyTest, public testing::WithParamInterfac
     EXPECT_THAT(proxy().ledger().finished(false, 100), IsEmpty());
   }
 };
-INSTANTIATE_TEST_SUITE_P(, ClientGoneTest, testing::Bool(),
-                         [](const auto& reset) { return reset.param ? "ByReset" : "ByClose"; });
+void reset(RawClient& client) {
+  client.reset();
+}
+void close(RawClient& client) {
+  client.close();
+}
+void say_so(RawClient& client) {
+  client.send_tls_notice();
+}
+INSTANTIATE_TEST_SUITE_P(, ClientGoneTest,
+                         testing::Values(Leaving{"ByReset", false, reset}, Leaving{"ByClose", false, close},
+                                         Leaving{"ByResetUnderTls", true, reset},
+                                         Leaving{"ByCloseUnderTls", true, close},
+                                         Leaving{"ByTheNoticeOfTls", true, say_so}),
+                         [](const auto& way) { return way.param.name; });
 
 TEST_P(ClientGoneTest, WhileItWaitsForTheFirstByte) {
   Exchange call = begin(generate_as(1));

@@ -1,5 +1,7 @@
 #include "tests/proxy/proxy_fixture.hpp"
 
+#include "tests/common/test_certificates.hpp"
+
 namespace cppworker {
 
 ProxyTest::ProxyTest() {
@@ -21,6 +23,22 @@ EndpointDefinition& ProxyTest::endpoint(const std::string& method, const std::st
 RunningProxy& ProxyTest::proxy() {
   if (!proxy_) proxy_ = std::make_unique<RunningProxy>(setup_, server_.port());
   return *proxy_;
+}
+
+RawClient ProxyTest::connect() {
+  RawClient client = connect_plainly();
+  if (setup_.settings.tls) client.start_tls();
+  return client;
+}
+
+void ProxyTest::serve_tls(const std::string& name) {
+  setup_.settings.tls = true;
+  setup_.tls = test_tls_context(name);
+}
+
+TlsContext test_tls_context(const std::string& name) {
+  const TestKey key = make_ec_key();
+  return make_tls_context(self_signed(key, {.name = name}), private_pem(key.get())).value();
 }
 
 Exchange ProxyTest::begin(std::string_view request) {

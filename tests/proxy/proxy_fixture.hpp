@@ -28,6 +28,9 @@ struct Exchange {
   RawMessage request;  // as the server got it
 };
 
+// With a certificate of that name, signed by itself.
+TlsContext test_tls_context(const std::string& name);
+
 class ProxyTest : public testing::Test {
  protected:
   using End = RawSocket::End;
@@ -40,7 +43,12 @@ class ProxyTest : public testing::Test {
   EndpointDefinition& endpoint(const std::string& method, const std::string& path);
 
   RunningProxy& proxy();
-  RawClient connect() { return RawClient(proxy().port()); }
+  // A client's connection; past the handshake, where the proxy serves TLS.
+  RawClient connect();
+  // One that hasn't sent a byte.
+  RawClient connect_plainly() { return RawClient(proxy().port()); }
+  // Has the proxy serve TLS with a certificate of that name. Before it starts.
+  void serve_tls(const std::string& name = "worker");
 
   // Sends the request on a new connection, over which the proxy calls the server anew.
   Exchange begin(std::string_view request);

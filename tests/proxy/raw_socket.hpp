@@ -1,12 +1,16 @@
 // A TCP connection that a test drives byte by byte: both ends of the proxy are made of it (raw_client.hpp,
-// scripted_server.hpp).
+// scripted_server.hpp). A client may put TLS under its bytes.
 //
 // It blocks the test's own thread, so that a test reads top to bottom; the proxy runs on threads of its own.
 // Every wait is bounded by kHangGuard. What doesn't come is thrown as std::runtime_error, which GoogleTest
 // reports as the test's failure, with what had come until then.
 #pragma once
 
+#include <openssl/ssl.h>
+#include <sys/types.h>
+
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -20,9 +24,17 @@ inline constexpr std::chrono::seconds kHangGuard{20};
 class RawSocket {
  public:
   // How the other side's sending ended, as far as it was read.
-  enum class End { kOpen, kEof, kReset };
+  // kTruncated: the connection of a TLS client ended without the notice that nothing more comes.
+  enum class End { kOpen, kEof, kReset, kTruncated };
 
   explicit RawSocket(UniqueFd fd);
+
+  // The handshake, as a client that believes any certificate. Throws when it fails.
+  void start_tls();
+  // Of the certificate that the other side showed.
+  std::string common_name() const;
+  // Says that nothing more will be sent, as the last thing; the connection stays.
+  void send_tls_notice();
 
   // Exactly these bytes. Throws when the other side has reset the connection.
   void send(std::string_view bytes);
@@ -51,12 +63,17 @@ class RawSocket {
 
  private:
   bool wait_for(short events);
+  // How many of the bytes were taken; 0: not now; -1: the connection is broken.
+  ssize_t write_some(std::string_view bytes);
+  // How many there were; 0: not now; -1: the end, and end_ says which.
+  ssize_t read_some(char* into, std::size_t size);
   // Takes in what is there. False when nothing was.
   bool take_in();
   void fill(std::string_view waiting_for);
 
   UniqueFd fd_;
-  std::string received_;  // and not yet read
+  std::shared_ptr<SSL> tls_;  // nullptr: plain
+  std::string received_;      // and not yet read
   End end_ = End::kOpen;
 };
 

@@ -77,6 +77,12 @@ void RunningProxy::set_phase(ModelPhase phase) {
   settle();
 }
 
+void RunningProxy::set_tls(TlsContext tls) {
+  on_each_thread([&](ProxyThread& thread) { thread.live.tls = tls; });
+  tls.reset();
+  settle();
+}
+
 void RunningProxy::pass_time(std::chrono::seconds ahead) {
   settle();
   on_each_thread([&](ProxyThread& thread) { thread.ticker.tick(Deadlined::Clock::now() + ahead); });

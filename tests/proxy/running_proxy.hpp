@@ -39,7 +39,7 @@ struct ProxySetup {
   BackendDefinition backend;  // its endpoints and concurrency
   ModelPhase phase = ModelPhase::kReady;
   std::vector<std::string> public_keys;
-  std::shared_ptr<asio::ssl::context> tls;  // nullptr: plain
+  TlsContext tls;  // nullptr: plain
 };
 
 class RunningProxy {
@@ -58,6 +58,8 @@ class RunningProxy {
   void settle();
   // The state that the supervisor would send, as app.cpp hands it to the threads; then settles.
   void set_phase(ModelPhase phase);
+  // The same for a new certificate.
+  void set_tls(TlsContext tls);
   // Settles, then ends what has a deadline within `ahead` of now, and settles again.
   void pass_time(std::chrono::seconds ahead);
   // Settles first.

@@ -1,13 +1,9 @@
 #include "proxy/tls_context.hpp"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <sys/stat.h>
 
-#include <atomic>
-#include <fstream>
-#include <thread>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -31,6 +27,10 @@ struct Pair {
 Pair make_pair(const std::string& name) {
   const TestKey key = make_ec_key();
   return {self_signed(key, {.name = name}), private_pem(key.get())};
+}
+
+Pair make_pair_of_two_keys() {
+  return {self_signed(make_ec_key()), private_pem(make_ec_key().get())};
 }
 
 // A client as strangers have them: any version, any ciphers, no verification.
@@ -85,34 +85,21 @@ struct Client {
 
 class TlsContextTest : public testing::Test {
  protected:
-  void put(const Pair& pair) {
-    put_file(certificate_file, pair.certificate);
-    put_file(key_file, pair.key);
-  }
-  static void put_file(const std::string& path, const std::string& content) {
-    std::ofstream(path) << content;
-  }
-  // So long ago that nothing can happen to the file without its showing.
-  static void set_time(const std::string& path, std::time_t seconds) {
-    const timespec times[2] = {{seconds, 0}, {seconds, 0}};
-    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
-  }
-
-  // Serves what lies at the paths, echoing each connection's bytes.
-  void serve() {
-    auto loaded = ServerTls::load(certificate_file, key_file);
-    ASSERT_TRUE(loaded) << loaded.error().message;
-    tls = std::move(*loaded);
+  // Serves that pair, echoing each connection's bytes.
+  void serve(const Pair& pair) {
+    auto made = make_tls_context(pair.certificate, pair.key);
+    ASSERT_TRUE(made) << made.error().message;
+    tls = *made;
     asio::co_spawn(io, accept(), asio::detached);
   }
   Awaitable<> accept() {
     while (true) {
       auto [error, socket] = co_await acceptor.async_accept(kTuple);
       if (error) co_return;
-      asio::co_spawn(io, echo(std::move(socket), tls->current()), asio::detached);
+      asio::co_spawn(io, echo(std::move(socket), tls), asio::detached);
     }
   }
-  Awaitable<> echo(tcp::socket socket, std::shared_ptr<ssl::context> context) {
+  Awaitable<> echo(tcp::socket socket, TlsContext context) {
     ssl::stream<tcp::socket> stream(std::move(socket), *context);
     auto [handshake_error] = co_await stream.async_handshake(ssl::stream_base::server, kTuple);
     if (handshake_error) co_return;
@@ -124,21 +111,9 @@ class TlsContextTest : public testing::Test {
       if (write_error) co_return;
     }
   }
-  std::string problem() {
-    auto looked = tls->reload_if_changed();
-    return looked ? "" : looked.error().message;
-  }
-  std::string name_shown_to_a_new_client() {
-    Client client(io);
-    const auto error = client.connect(acceptor.local_endpoint());
-    return error ? error.message() : client.server_name();
-  }
-
-  const TemporaryFolder folder;
-  const std::string certificate_file = folder / "instance.crt", key_file = folder / "instance.key";
   asio::io_context io;
   tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
-  std::unique_ptr<ServerTls> tls;
+  TlsContext tls;
 };
 
 class TlsVersions : public TlsContextTest, public testing::WithParamInterface<std::pair<int, const char*>> {};
@@ -150,8 +125,7 @@ INSTANTIATE_TEST_SUITE_P(, TlsVersions,
                          });
 
 TEST_P(TlsVersions, AreServedWithHttp11) {
-  put(make_pair("worker"));
-  serve();
+  serve(make_pair("worker"));
   Client client(io);
   client.speak_only(GetParam().first);
   SSL_CTX_set_alpn_protos(client.context.native_handle(),
@@ -167,8 +141,7 @@ TEST_P(TlsVersions, AreServedWithHttp11) {
 }
 
 TEST_P(TlsVersions, ResumeSessionsByTicket) {
-  put(make_pair("worker"));
-  serve();
+  serve(make_pair("worker"));
   Client client(io);
   client.speak_only(GetParam().first);
   ASSERT_FALSE(client.connect(acceptor.local_endpoint()));
@@ -184,9 +157,8 @@ TEST_P(TlsVersions, ResumeSessionsByTicket) {
 }
 
 TEST_F(TlsContextTest, OlderVersionsAreRefused) {
-  put(make_pair("worker"));
-  serve();
-  EXPECT_EQ(SSL_CTX_get_min_proto_version(tls->current()->native_handle()), TLS1_2_VERSION);
+  serve(make_pair("worker"));
+  EXPECT_EQ(SSL_CTX_get_min_proto_version(tls->native_handle()), TLS1_2_VERSION);
   for (int version : {TLS1_VERSION, TLS1_1_VERSION}) {
     Client client(io);
     client.speak_only(version);
@@ -196,8 +168,7 @@ TEST_F(TlsContextTest, OlderVersionsAreRefused) {
 }
 
 TEST_F(TlsContextTest, OldCiphersAreRefused) {
-  put(make_pair("worker"));
-  serve();
+  serve(make_pair("worker"));
   for (const auto& [ciphers, good] :
        {std::pair("ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384", false),
         std::pair("ECDHE-ECDSA-AES128-GCM-SHA256", true), std::pair("ECDHE-ECDSA-CHACHA20-POLY1305", true)}) {
@@ -209,8 +180,7 @@ TEST_F(TlsContextTest, OldCiphersAreRefused) {
 }
 
 TEST_F(TlsContextTest, ClientsThatWantAnotherProtocolAreRefused) {
-  put(make_pair("worker"));
-  serve();
+  serve(make_pair("worker"));
   Client client(io);
   SSL_CTX_set_alpn_protos(client.context.native_handle(), reinterpret_cast<const unsigned char*>("\x02h2"),
                           3);
@@ -221,8 +191,7 @@ TEST_F(TlsContextTest, ClientsThatWantAnotherProtocolAreRefused) {
 }
 
 TEST_F(TlsContextTest, RenegotiationIsRefused) {
-  put(make_pair("worker"));
-  serve();
+  serve(make_pair("worker"));
   Client client(io);
   client.speak_only(TLS1_2_VERSION);
   ASSERT_FALSE(client.connect(acceptor.local_endpoint()));
@@ -233,163 +202,51 @@ TEST_F(TlsContextTest, RenegotiationIsRefused) {
 TEST_F(TlsContextTest, TheWholeChainIsServed) {
   Pair pair = make_pair("worker");
   pair.certificate += make_pair("authority").certificate;
-  put(pair);
-  serve();
+  serve(pair);
   Client client(io);
   ASSERT_FALSE(client.connect(acceptor.local_endpoint()));
   EXPECT_EQ(sk_X509_num(SSL_get_peer_cert_chain(client.raw())), 2);
 }
 
-TEST_F(TlsContextTest, ANewCertificateReachesNewConnectionsAndEndsNoOldOne) {
-  put(make_pair("old"));
-  serve();
-  Client old(io);
-  ASSERT_FALSE(old.connect(acceptor.local_endpoint()));
-  EXPECT_EQ(old.echo_of('a'), "a");
-  const std::weak_ptr<ssl::context> old_context = tls->current();
-
-  put(make_pair("new"));
-  EXPECT_TRUE(tls->reload_if_changed().value());
-  EXPECT_EQ(old.echo_of('b'), "b");
-  EXPECT_EQ(name_shown_to_a_new_client(), "new");
-  EXPECT_EQ(old.echo_of('c'), "c");
-  EXPECT_FALSE(old_context.expired());
-
-  old.stream.reset();
-  EXPECT_TRUE(run_until(io, [&] { return old_context.expired(); })) << "gone with its last connection";
+std::string refusal_of(const std::string& certificate, const std::string& key) {
+  auto made = make_tls_context(certificate, key);
+  return made ? "" : made.error().message;
 }
 
-TEST_F(TlsContextTest, AHalfWrittenPairIsLoadedOnceItIsWhole) {
-  put(make_pair("old"));
-  serve();
-  const auto context = tls->current();
-  const Pair next = make_pair("new");
-  put_file(certificate_file, next.certificate);
-  EXPECT_THAT(problem(), AllOf(HasSubstr(certificate_file), HasSubstr(key_file), HasSubstr("for another key"),
-                               HasSubstr("loaded before stays in use")));
-  EXPECT_THAT(problem(), HasSubstr("for another key")) << "as long as it is so";
-  EXPECT_EQ(tls->current(), context);
-  EXPECT_EQ(name_shown_to_a_new_client(), "old");
-  put_file(key_file, next.key);
-  EXPECT_TRUE(tls->reload_if_changed().value());
-  EXPECT_EQ(name_shown_to_a_new_client(), "new");
-}
-
-TEST_F(TlsContextTest, APairThatWasPutBackIsNoChange) {
-  const Pair pair = make_pair("old");
-  put(pair);
-  serve();
-  put_file(certificate_file, "");
-  EXPECT_THAT(problem(), HasSubstr("cannot use the certificate " + certificate_file));
-  put_file(certificate_file, pair.certificate);
-  EXPECT_FALSE(tls->reload_if_changed().value());
-}
-
-TEST_F(TlsContextTest, AKeyOfAnotherKindDoesNotFitEither) {
-  put(make_pair("old"));
-  serve();
-  const TestKey rsa(EVP_RSA_gen(2048), EVP_PKEY_free);
-  put_file(key_file, private_pem(rsa.get()));
-  EXPECT_THAT(problem(), HasSubstr("for another key"));
-  put_file(certificate_file, self_signed(rsa, {.name = "rsa"}));
-  EXPECT_TRUE(tls->reload_if_changed().value());
-  EXPECT_EQ(name_shown_to_a_new_client(), "rsa");
-}
-
-TEST_F(TlsContextTest, WhatIsUnusableSaysWhichFileAndWhatHelps) {
-  EXPECT_THAT(ServerTls::load(certificate_file, key_file).error().message,
-              AllOf(HasSubstr("cannot read the certificate " + certificate_file), HasSubstr("No such file")));
+TEST(TlsContext, RefusesWhatIsNoPairAndSaysWhatHelps) {
   const TestKey key = make_ec_key();
-  put_file(certificate_file, "<html>token=hunter2</html>");
-  EXPECT_THAT(ServerTls::load(certificate_file, key_file).error().message,
-              HasSubstr("cannot read the private key " + key_file));
-  put_file(key_file, "nonsense");
-  EXPECT_THAT(ServerTls::load(certificate_file, key_file).error().message,
-              AllOf(HasSubstr("cannot use the certificate " + certificate_file), HasSubstr("must hold PEM"),
-                    HasSubstr("26 bytes"), testing::Not(HasSubstr("hunter2"))));
-  put_file(certificate_file, self_signed(key));
-  for (const std::string& unusable : {std::string("nonsense"), encrypted_pem(key.get()), std::string()}) {
-    put_file(key_file, unusable);
-    EXPECT_THAT(
-        ServerTls::load(certificate_file, key_file).error().message,
-        AllOf(HasSubstr("cannot use the private key " + key_file), HasSubstr("without a passphrase")));
-  }
-  put_file(certificate_file, std::string(300 * 1024, 'x'));
-  EXPECT_THAT(ServerTls::load(certificate_file, key_file).error().message, HasSubstr("longer than 256 KiB"));
+  const std::string certificate = self_signed(key), pem = private_pem(key.get());
+  EXPECT_EQ(refusal_of(certificate, pem), "");
+  EXPECT_THAT(refusal_of("<html>token=hunter2</html>", pem),
+              AllOf(HasSubstr("cannot use the certificate:"), HasSubstr("must be PEM"), HasSubstr("26 bytes"),
+                    testing::Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(refusal_of("", pem), HasSubstr("cannot use the certificate:"));
+  for (const std::string& unusable : {std::string("hunter2"), encrypted_pem(key.get()), std::string()})
+    EXPECT_THAT(refusal_of(certificate, unusable),
+                AllOf(HasSubstr("cannot use the private key:"), HasSubstr("without a passphrase"),
+                      testing::Not(HasSubstr("hunter2"))));
 }
 
-TEST_F(TlsContextTest, AChangeOfEitherFileIsSeen) {
-  put(make_pair("old"));
-  set_time(certificate_file, 1'000'000'000);
-  set_time(key_file, 1'000'000'000);
-  serve();
-  const Pair other = make_pair("other");
-  put_file(key_file, other.key);
-  EXPECT_THAT(problem(), HasSubstr("for another key"));
-  put_file(certificate_file, other.certificate);
-  EXPECT_TRUE(tls->reload_if_changed().value());
-  set_time(certificate_file, 1'000'000'000);
-  set_time(key_file, 1'000'000'000);
-  EXPECT_FALSE(tls->reload_if_changed().value());
-  put_file(certificate_file, make_pair("third").certificate);
-  EXPECT_THAT(problem(), HasSubstr("for another key"));
+TEST(TlsContext, RefusesAKeyOfAnotherCertificateOrAnotherKind) {
+  const std::string certificate = self_signed(make_ec_key());
+  const TestKey rsa(EVP_RSA_gen(2048), EVP_PKEY_free);
+  EXPECT_THAT(refusal_of(certificate, private_pem(make_ec_key().get())), HasSubstr("for another key"));
+  EXPECT_THAT(refusal_of(certificate, private_pem(rsa.get())), HasSubstr("for another key"));
+  EXPECT_EQ(refusal_of(self_signed(rsa), private_pem(rsa.get())), "");
 }
 
-TEST_F(TlsContextTest, UnchangedOrTouchedFilesAreNotLoadedAgain) {
-  put(make_pair("old"));
-  serve();
-  const auto context = tls->current();
-  EXPECT_FALSE(tls->reload_if_changed().value());
-  for (std::time_t time : {1'000'000'000, 1'100'000'000}) {
-    set_time(certificate_file, time);
-    set_time(key_file, time);
-    EXPECT_FALSE(tls->reload_if_changed().value());
-    EXPECT_FALSE(tls->reload_if_changed().value());
+// OpenSSL's functions report failures through a queue of the thread's: what one leaves there, the next
+// connection of that thread would be taken to have failed with.
+TEST(TlsContext, LeavesNoErrorForTheThreadsConnections) {
+  const TestKey key = make_ec_key();
+  const std::string certificate = self_signed(key), pem = private_pem(key.get());
+  for (const Pair& pair : {Pair{"nonsense", pem}, Pair{certificate, "nonsense"},
+                           Pair{certificate, encrypted_pem(key.get())}, make_pair_of_two_keys(),
+                           Pair{certificate + "-----BEGIN CERTIFICATE-----", pem}, Pair{certificate, pem}}) {
+    ERR_clear_error();
+    refusal_of(pair.certificate, pair.key);
+    EXPECT_EQ(ERR_peek_error(), 0U) << ERR_error_string(ERR_peek_error(), nullptr);
   }
-  EXPECT_EQ(tls->current(), context);
-}
-
-// Two changes within one tick of the clock that files are dated by: same file, size and time.
-TEST_F(TlsContextTest, AChangeIsSeenThatTheFilesDatesDoNotShow) {
-  Pair first = make_pair("first"), second = make_pair("other");
-  for (Pair* pair : {&first, &second}) {
-    pair->certificate.resize(2000, '\n');
-    pair->key.resize(1000, '\n');
-  }
-  const std::time_t now = std::time(nullptr) + 5;
-  put(first);
-  set_time(certificate_file, now);
-  set_time(key_file, now);
-  serve();
-  put(second);
-  set_time(certificate_file, now);
-  set_time(key_file, now);
-  EXPECT_TRUE(tls->reload_if_changed().value());
-  EXPECT_EQ(name_shown_to_a_new_client(), "other");
-}
-
-TEST_F(TlsContextTest, OtherThreadsTakeContextsWhileItReloads) {
-  const Pair pairs[] = {make_pair("one"), make_pair("two")};
-  put(pairs[0]);
-  serve();
-  std::atomic<bool> done{false};
-  std::atomic<int> without{0};
-  std::vector<std::thread> takers;
-  for (int i = 0; i < 2; ++i)
-    takers.emplace_back([&] {
-      while (!done) {
-        const auto context = tls->current();
-        const std::shared_ptr<SSL> connection(SSL_new(context->native_handle()), SSL_free);
-        if (!connection || SSL_get_certificate(connection.get()) == nullptr) ++without;
-      }
-    });
-  for (int i = 1; i <= 20; ++i) {
-    put(pairs[i % 2]);
-    EXPECT_TRUE(tls->reload_if_changed().value());
-  }
-  done = true;
-  for (std::thread& taker : takers) taker.join();
-  EXPECT_EQ(without, 0);
 }
 
 }  // namespace

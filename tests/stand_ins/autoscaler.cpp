@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/common/test_certificates.hpp"
+
 namespace cppworker::stand_ins {
 namespace {
 
@@ -28,6 +30,8 @@ Awaitable<> Autoscaler::serve(Exchange& exchange) {
     co_await exchange.answer(200, "text/plain", pem);
   } else if (call == "POST /route/") {
     co_await route(exchange);
+  } else if (call == "POST /sign_cert/") {
+    co_await sign_certificate(exchange);
   } else if (call == "POST /worker_status/") {
     co_await record(exchange, reports_);
   } else if (call == "POST /delete_requests/") {
@@ -84,6 +88,19 @@ Awaitable<> Autoscaler::route(Exchange& exchange) {
         asked.contains("request_idx") ? asked["request_idx"] : ordered_json(++request_idx_);
   }
   co_await answer(exchange, status, answered);
+}
+
+Awaitable<> Autoscaler::sign_certificate(Exchange& exchange) {
+  std::string certificate;
+  try {
+    certificate = sign_request(exchange.request.body, {.name = "signed"});
+  } catch (const std::runtime_error&) {
+  }
+  const ordered_json error{{"error", "cannot sign: no certificate request"}};
+  if (certificate.empty())
+    co_await answer(exchange, 422, error);
+  else
+    co_await exchange.answer(200, "application/x-pem-file", certificate);
 }
 
 Awaitable<> Autoscaler::record(Exchange& exchange, nlohmann::json& list) {

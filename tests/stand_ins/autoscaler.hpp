@@ -7,6 +7,7 @@
 //                                     answers a signed route; 503 until a worker reported or when no url is
 //                                     given
 //   POST /worker_status/, /delete_requests/      recorded, answer {}
+//   POST /sign_cert/                  a certificate request, PEM; answers a certificate of its own authority
 //   GET  /reports, /deletes           what was recorded, a JSON array in the order of arrival
 //   GET  /reports/wait?after=N, /deletes/wait?after=N      the same, once more than N are there; 30 s at most
 //   POST /fail                        {"path", "times", "status"}: the next calls of that path fail so;
@@ -40,6 +41,7 @@ class Autoscaler : public Handler {
 
   Awaitable<> answer(Exchange& exchange, int status, const nlohmann::ordered_json& body);
   Awaitable<> route(Exchange& exchange);
+  Awaitable<> sign_certificate(Exchange& exchange);
   Awaitable<> record(Exchange& exchange, nlohmann::json& list);
   Awaitable<> list(Exchange& exchange, const nlohmann::json& list, bool wait);
   Awaitable<bool> fails(Exchange& exchange);

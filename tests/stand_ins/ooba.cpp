@@ -1,8 +1,8 @@
 // The personality `ooba`: text-generation-webui v1.7 with its blocking API. HTTP/1.0, the status before the
 // work, no Content-Length, the connection's end as the body's end; one generation at a time, whether or not
-// anyone waits. The streaming API, a WebSocket, is on the same port, since a worker has one inference server;
-// the real one has the next port for it, and waits for further requests after an answer, where this one
-// closes.
+// anyone waits. The streaming API, a WebSocket, is on the port that --api-streaming-port names, as the launch
+// script does, and on the same port, too. The real one waits for further requests after an answer, where this
+// one closes.
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -48,10 +48,20 @@ class Ooba : public Stage {
       print_error("OSError: [Errno 98] Address already in use");
       co_return;
     }
+    if (settings_.streaming_port != 0 && streaming_.open(settings_.host, settings_.streaming_port))
+      print_error("OSError: [Errno 98] Address already in use");
     print_line("Starting API at http://127.0.0.1:" + std::to_string(server_.port()) + "/api");
     print_line("Starting streaming server at ws://127.0.0.1:" + std::to_string(server_.port() + 1) +
                "/api/v1/stream");
     co_await phase("ready");
+  }
+
+  static bool is_stream(const std::string& path) {
+    return path == "/api/v1/stream" || path == "/api/v1/chat-stream";
+  }
+  static bool is_chat(const Exchange& exchange) { return exchange.request.path == "/api/v1/chat-stream"; }
+  static const char* prompt_name(const Exchange& exchange) {
+    return is_chat(exchange) ? "user_input" : "prompt";
   }
 
   static std::string time_text(const char* format) {
@@ -77,7 +87,7 @@ class Ooba : public Stage {
       exchange.outcome = "broken";  // a TypeError before any answer
     } else if (request.method == "POST" && request.path == "/api/v1/generate") {
       co_await generate(exchange);
-    } else if (request.path == "/api/v1/stream" && request.header("upgrade")) {
+    } else if (is_stream(request.path) && request.header("upgrade")) {
       const Talk talk = [&](WebSocket& client) { return serve_stream(exchange, client); };
       co_await talk_websocket(exchange, talk);
     } else {
@@ -145,7 +155,8 @@ class Ooba : public Stage {
     if (!text) co_return;
     record_message(exchange, *text);
     const json request = json::parse(*text, nullptr, false);
-    if (!request.is_object() || !request.contains("prompt") || !request["prompt"].is_string()) {
+    const char* prompt = prompt_name(exchange);
+    if (!request.is_object() || !request.contains(prompt) || !request[prompt].is_string()) {
       exchange.outcome = "broken";  // an exception, which the library makes a close of
       co_await client.close(kInternalError);
       co_return;
@@ -157,7 +168,9 @@ class Ooba : public Stage {
   }
 
   Awaitable<> stream(Exchange& exchange, WebSocket& client, const json& request) {
-    const Wish wish = read_wish(request["prompt"].get<std::string>());
+    const std::string prompt = request[prompt_name(exchange)].get<std::string>();
+    const Wish wish = read_wish(prompt);
+    std::string said;
     if (wish.is("hold")) co_await wait_for_release(exchange, kLongestHold);
     if (wish.is("sleep")) co_await exchange.pause(std::chrono::milliseconds(wish.number()));
     const bool fails = wish.is("error") && !wish.is("error", "break");
@@ -168,8 +181,11 @@ class Ooba : public Stage {
       if (exchange.outcome != "open") co_return;  // the client left
       const std::string token = wish.is("size") ? std::string(static_cast<std::size_t>(wish.number()), 'x')
                                                 : " token" + std::to_string(i + 1);
-      const std::string event = R"({"event": "text_stream", "message_num": )" + std::to_string(i) +
-                                R"(, "text": )" + quoted(token) + "}";
+      said += token;
+      const std::string turns = "[[" + stand_ins::quoted(prompt) + ", " + stand_ins::quoted(said) + "]]";
+      const std::string history = R"("history": {"internal": )" + turns + R"(, "visible": )" + turns + "}";
+      const std::string event = R"({"event": "text_stream", "message_num": )" + std::to_string(i) + ", " +
+                                (is_chat(exchange) ? history : R"("text": )" + quoted(token)) + "}";
       co_await client.send(event);
       if (wish.is("error", "break")) {
         exchange.break_off();
@@ -183,6 +199,7 @@ class Ooba : public Stage {
     if (sent && exchange.outcome == "open") exchange.outcome = "answered";
   }
 
+  HttpServer streaming_{io_, *this, kLargestBody};
   SerialLock lock_;
   bool has_model_ = true;
 };

@@ -81,6 +81,8 @@ void read_server_arguments(Settings& settings) {
   if (port.empty()) port = variable("SERVER_PORT");
   if (port.empty()) port = settings.role == Role::kSdauto ? "17860" : "5001";
   settings.port = static_cast<std::uint16_t>(std::stoi(port));
+  const std::string streaming = after(args, "--api-streaming-port");
+  if (!streaming.empty()) settings.streaming_port = static_cast<std::uint16_t>(std::stoi(streaming));
   if (!after(args, "--hostname").empty()) settings.host = after(args, "--hostname");
   settings.model = after(args, "--model");
   settings.json_log = has(args, "--json-output");

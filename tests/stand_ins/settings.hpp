@@ -15,9 +15,10 @@ struct Settings {
   std::vector<std::string> args;  // what followed the role, as the real program would get it
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
-  std::string model;     // ooba: the model's folder name
-  bool json_log = true;  // tgi: LOG_FORMAT=json|text; without it --json-output decides
-  bool api = true;       // sdauto: --api or --nowebui was given
+  std::uint16_t streaming_port = 0;  // ooba: of the WebSocket; 0: the same
+  std::string model;                 // ooba: the model's folder name
+  bool json_log = true;              // tgi: LOG_FORMAT=json|text; without it --json-output decides
+  bool api = true;                   // sdauto: --api or --nowebui was given
   bool nowebui = false, api_log = false;
 
   std::chrono::milliseconds load{0};    // LOAD_MS: time that loading takes

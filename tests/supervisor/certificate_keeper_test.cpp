@@ -35,9 +35,10 @@ class CertificateKeeperTest : public testing::Test {
     CertificateClock clock;
     clock.now = [this] { return now; };
     clock.sleep = [this, number](seconds duration) { return sleep(duration, number); };
+    CertificateKeeper::Sign signer;
+    if (may_sign) signer = [this](std::string request) { return sign(std::move(request)); };
     keeper.emplace(
-        paths, [this](std::string request) { return sign(std::move(request)); }, [this] { ++times_ready; },
-        std::move(clock));
+        paths, signer, [this] { ++changes; }, std::move(clock));
     sleeps.clear();
     loop.emplace();
     asio::co_spawn(*loop, keeper->run(), [](std::exception_ptr problem) {
@@ -50,7 +51,7 @@ class CertificateKeeperTest : public testing::Test {
   Awaitable<> sleep(seconds duration, std::size_t number) {
     sleeps.push_back(duration);
     if (sleeps.size() == number) co_await sleep_for(1h);  // the test is over before that
-    now += duration.count();
+    now += sleeps_end_early ? 1 : duration.count();
     if (during) during();
   }
 
@@ -85,11 +86,13 @@ class CertificateKeeperTest : public testing::Test {
   const CertificatePaths paths{folder / "instance.crt", folder / "instance.key", folder / "own_key"};
   std::time_t now = std::time(nullptr);
   std::time_t lifetime = 365 * kDay;
+  bool may_sign = true;
+  bool sleeps_end_early = false;  // after a second: a file has changed
   std::deque<Result<std::string>> answers;
   std::function<void()> during, while_signing;
   std::vector<std::string> requests;
   std::vector<seconds> sleeps;
-  int times_ready = 0;
+  int changes = 0;
   std::optional<asio::io_context> loop;
   std::optional<CertificateKeeper> keeper;
 };
@@ -100,16 +103,18 @@ TEST_F(CertificateKeeperTest, UsesAGoodPairAsItIs) {
   run_for_sleeps(3);
   EXPECT_TRUE(keeper->ready());
   EXPECT_EQ(keeper->last_error(), "");
-  EXPECT_EQ(times_ready, 1);
+  EXPECT_EQ(changes, 1);
   EXPECT_TRUE(requests.empty());
   EXPECT_EQ(content(paths.certificate), before);
+  EXPECT_EQ(keeper->certificate(), before);
+  EXPECT_EQ(keeper->private_key(), content(paths.key));
   EXPECT_EQ(mode(paths.own_key_mark), 0U) << "it isn't ours";
 }
 
 TEST_F(CertificateKeeperTest, MakesAPairWhereThereIsNone) {
   run_for_sleeps(1);
   EXPECT_TRUE(keeper->ready());
-  EXPECT_EQ(times_ready, 1);
+  EXPECT_EQ(changes, 1);
   EXPECT_EQ(requests.size(), 1U);
   expect_good_pair();
   EXPECT_EQ(mode(paths.key), 0600U);
@@ -129,7 +134,7 @@ TEST_F(CertificateKeeperTest, RetriesEverLessOftenAndWritesNothingBefore) {
   run_for_sleeps(9);
   EXPECT_THAT(sleeps, ElementsAre(1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s, 1h));
   EXPECT_EQ(keeper->last_error(), "");
-  EXPECT_EQ(times_ready, 1);
+  EXPECT_EQ(changes, 1);
   expect_good_pair();
   const std::set<std::string> keys_asked_for = [this] {
     std::set<std::string> keys;
@@ -222,7 +227,7 @@ TEST_F(CertificateKeeperTest, RenewsItsOwnTwoWeeksBeforeTheEndWithTheSameKey) {
   };
   run_for_sleeps(3);
   EXPECT_EQ(requests.size(), 2U);
-  EXPECT_EQ(times_ready, 2) << "there is another certificate";
+  EXPECT_EQ(changes, 2) << "there is another certificate";
   EXPECT_EQ(content(paths.key), key);
   EXPECT_NE(content(paths.certificate), first);
   EXPECT_EQ(content(paths.key + ".replaced"), std::nullopt);
@@ -242,7 +247,7 @@ TEST_F(CertificateKeeperTest, StaysReadyWhileRenewingFails) {
   run_for_sleeps(5);
   EXPECT_THAT(sleeps, ElementsAre(1h, 1h, 1h, 1h, 1h)) << "no hurry";
   EXPECT_EQ(keeper->last_error(), "");
-  EXPECT_EQ(times_ready, 2);
+  EXPECT_EQ(changes, 2);
 }
 
 TEST_F(CertificateKeeperTest, RenewsAShortLivedOneInItsLastThirdOnly) {
@@ -252,7 +257,7 @@ TEST_F(CertificateKeeperTest, RenewsAShortLivedOneInItsLastThirdOnly) {
   };
   run_for_sleeps(4);
   EXPECT_EQ(requests.size(), 2U);
-  EXPECT_EQ(times_ready, 2);
+  EXPECT_EQ(changes, 2);
 }
 
 TEST_F(CertificateKeeperTest, AsksOnceAnHourWhenItOnlyGetsCertificatesThatAreDueAlready) {
@@ -288,8 +293,90 @@ TEST_F(CertificateKeeperTest, ReplacesAnExpiredPairWhoseverItIs) {
   };
   run_for_sleeps(3);
   EXPECT_THAT(sleeps, ElementsAre(1h, 10s, 1h));
-  EXPECT_EQ(times_ready, 2);
+  EXPECT_EQ(changes, 2);
   expect_good_pair();
+}
+
+TEST_F(CertificateKeeperTest, TakesAPairThatWasReplaced) {
+  put_pair(make_ec_key(), now + 365 * kDay);
+  std::string first;
+  during = [&] {
+    if (sleeps.size() > 1) return;
+    first = keeper->certificate();
+    put_pair(make_ec_key(), now + 365 * kDay);
+  };
+  run_for_sleeps(3);
+  EXPECT_EQ(changes, 2);
+  EXPECT_NE(keeper->certificate(), first);
+  EXPECT_EQ(keeper->certificate(), content(paths.certificate));
+  EXPECT_EQ(keeper->private_key(), content(paths.key));
+}
+
+TEST_F(CertificateKeeperTest, KeepsTheOldPairInUseWhileTheNewOneIsHalfWritten) {
+  put_pair(make_ec_key(), now + 365 * kDay);
+  const TestKey next = make_ec_key();
+  std::string first;
+  sleeps_end_early = true;  // each write ends one
+  during = [&] {
+    if (sleeps.size() == 1) {
+      first = keeper->certificate();
+      put(paths.certificate, self_signed(next));
+    } else if (sleeps.size() < 6) {
+      EXPECT_EQ(keeper->certificate(), first);
+      EXPECT_THAT(keeper->last_error(), HasSubstr("for another key"));
+      put(paths.certificate, self_signed(next));
+    } else if (sleeps.size() == 6) {
+      put(paths.key, private_pem(next.get()));
+    }
+  };
+  run_for_sleeps(8);
+  EXPECT_TRUE(requests.empty()) << "a look because of a change is no second look";
+  EXPECT_EQ(changes, 2);
+  EXPECT_EQ(keeper->certificate(), content(paths.certificate));
+  EXPECT_EQ(keeper->last_error(), "");
+}
+
+TEST_F(CertificateKeeperTest, NeverAsksWithoutASigningServiceAndSaysWhatHelps) {
+  may_sign = false;
+  during = [&] {
+    EXPECT_THAT(keeper->last_error(), AllOf(HasSubstr("there is no " + paths.key),
+                                            HasSubstr("put a certificate and its key there")));
+    if (sleeps.size() == 2) put_pair(make_ec_key(), now + 365 * kDay);
+  };
+  run_for_sleeps(3);
+  EXPECT_TRUE(keeper->ready());
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ(keeper->last_error(), "");
+}
+
+TEST_F(CertificateKeeperTest, TakesWhatIsThereOrSaysWhyItCannot) {
+  CertificateKeeper waiting(
+      paths, {}, [this] { ++changes; }, system_certificate_clock(paths));
+  EXPECT_THAT(waiting.take_what_is_there().error().message,
+              AllOf(HasSubstr("cannot serve TLS: there is no " + paths.key), HasSubstr("CONTAINER_ID")));
+  put_pair(make_ec_key(), now - kDay);
+  EXPECT_THAT(waiting.take_what_is_there().error().message, HasSubstr("it expired on"));
+  EXPECT_EQ(waiting.certificate(), "");
+  put_pair(make_ec_key(), now + kDay);
+  EXPECT_TRUE(waiting.take_what_is_there());
+  EXPECT_EQ(waiting.certificate(), content(paths.certificate));
+  EXPECT_EQ(changes, 1);
+}
+
+// With the system's clock: the change is what ends the sleep.
+TEST_F(CertificateKeeperTest, SeesAChangeOfEitherFileByItself) {
+  put_pair(make_ec_key(), now + 365 * kDay);
+  CertificateKeeper watching(
+      paths, {}, [this] { ++changes; }, system_certificate_clock(paths));
+  asio::io_context io;
+  asio::co_spawn(io, watching.run(), [](std::exception_ptr problem) {
+    if (problem) std::rethrow_exception(problem);
+  });
+  ASSERT_TRUE(run_until(io, [&] { return changes == 1; }));
+  put_pair(make_ec_key(), now + 365 * kDay);
+  ASSERT_TRUE(run_until(io, [&] { return changes == 2; }));
+  EXPECT_EQ(watching.certificate(), content(paths.certificate));
+  EXPECT_EQ(watching.private_key(), content(paths.key));
 }
 
 TEST_F(CertificateKeeperTest, LeavesAPairAloneThatItCannotRead) {

@@ -262,6 +262,34 @@ TEST_F(SettingsTest, MakeTheUrlThatIsReported) {
   EXPECT_EQ(settings().proxy.own_url, settings().public_url);
 }
 
+TEST_F(SettingsTest, ServeTlsWhenToldTo) {
+  report();
+  EXPECT_FALSE(settings().proxy.tls);
+  variables["USE_SSL"] = "true";
+  EXPECT_TRUE(settings().proxy.tls);
+  EXPECT_EQ(settings().public_url, "https://203.0.113.9:41234");
+  EXPECT_EQ(settings().proxy.own_url, settings().public_url);
+  EXPECT_EQ(settings().tls.certificate, "/etc/instance.crt");
+  EXPECT_EQ(settings().tls.key, "/etc/instance.key");
+  EXPECT_EQ(settings().tls.sign_service.text(), "https://console.vast.ai:443/api/v0/sign_cert");
+
+  write(
+      R"({"tls": {"enabled": true, "certificate": "a.crt", "key": "/b.key", "sign_url": "http://127.0.0.1:1/s"}})");
+  variables.erase("USE_SSL");
+  EXPECT_TRUE(settings().proxy.tls);
+  EXPECT_EQ(settings().tls.certificate, std::filesystem::path(file).parent_path() / "a.crt");
+  EXPECT_EQ(settings().tls.key, "/b.key");
+  EXPECT_EQ(settings().tls.sign_service.port, 1);
+  variables["USE_SSL"] = "false";
+  EXPECT_FALSE(settings().proxy.tls) << "the environment lies over the file";
+}
+
+TEST_F(SettingsTest, RefuseAPlainUrlWhereTlsIsServed) {
+  variables["USE_SSL"] = "1";
+  EXPECT_THAT(refusal_of(R"({"public_url": "http://203.0.113.9:1"})"),
+              AllOf(HasSubstr("/public_url: must begin with https://"), HasSubstr("USE_SSL")));
+}
+
 TEST_F(SettingsTest, TakeTheHealthRouteAndTheSwitches) {
   variables["MODEL_HEALTH_ENDPOINT"] = "/ready";
   for (const char* word : {"1", "true", "True", " TRUE "}) {
@@ -301,7 +329,7 @@ TEST_F(SettingsTest, NeedAKeyToRunStandAlone) {
 TEST_F(SettingsTest, NeverShowTheToken) {
   report();
   for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
-           {"WORKER_PORT", "x"}, {"REPORT_ADDR", "x"}, {"PUBLIC_IPADDR", ""}, {"USE_SSL", "1"}}) {
+           {"WORKER_PORT", "x"}, {"REPORT_ADDR", "x"}, {"PUBLIC_IPADDR", ""}, {"USE_SSL", "yes"}}) {
     report();
     variables[name] = value;
     EXPECT_THAT(refusal(), AllOf(StartsWith("environment: "), Not(HasSubstr("token-of-the-account"))))

@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <optional>
 #include <nlohmann/json.hpp>
 
+#include "tests/common/test_certificates.hpp"
 #include "tests/common/test_public_keys.hpp"
 #include "tests/supervisor/model_fixture.hpp"
 
@@ -32,7 +34,7 @@ class StatusPagesTest : public ModelFixture {
     proxy.emplace(io, proxy_processes, *ledger, std::move(of_proxy));
     keys.emplace(
         io.get_executor(), [this] { return fetch_key(); }, folder / "key.pem", [] {});
-    view.emplace(WorkerView{settings, setup.backend, *model, *proxy, *keys, *ledger, reaper,
+    view.emplace(WorkerView{settings, setup.backend, *model, *proxy, *keys, nullptr, *ledger, reaper,
                             [this] { return worker_phase; }, [this] { return error; },
                             std::chrono::steady_clock::now()});
     pages = admin_pages(*view);
@@ -111,6 +113,26 @@ TEST_F(StatusPagesTest, SaysWhyThereIsNoKey) {
   asio::co_spawn(io, keys->run(), asio::detached);
   settle();
   EXPECT_EQ(body_of("/readyz")["waiting_for"][2], "public key: cannot fetch the public key: no answer");
+}
+
+TEST_F(StatusPagesTest, WaitsForACertificateWhereTlsIsServed) {
+  bring_model();
+  bring_proxy();
+  bring_key();
+  CertificatePaths paths{folder / "instance.crt", folder / "instance.key", folder / "mark"};
+  CertificateKeeper certificates(
+      paths, {}, [] {}, system_certificate_clock(paths));
+  view->certificates = &certificates;
+  EXPECT_EQ(body_of("/status")["tls"]["valid_until"], nullptr);
+  EXPECT_EQ(status_of("/readyz"), 503);
+  EXPECT_EQ(body_of("/readyz")["waiting_for"], json({"certificate: not here yet"}));
+  const TestKey key = make_ec_key();
+  const std::time_t until = std::time(nullptr) + 1000;
+  std::ofstream(paths.certificate) << self_signed(key, {.until = until});
+  std::ofstream(paths.key) << private_pem(key.get());
+  EXPECT_TRUE(certificates.take_what_is_there());
+  EXPECT_EQ(status_of("/readyz"), 200);
+  EXPECT_EQ(body_of("/status")["tls"]["valid_until"], until);
 }
 
 TEST_F(StatusPagesTest, NeedsNoKeyWhereNoSignatureIsAskedFor) {
