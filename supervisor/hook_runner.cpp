@@ -57,10 +57,15 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
     run->status = status;
     run->deadline.cancel();
   };
+  if (records_ != nullptr) records_->begin({.service = spec.name, .mark = mark});
   run->deadline.expires_after(hook.timeout);
   Result<std::unique_ptr<ChildProcess>> child = processes_.spawn(std::move(spec), std::move(callbacks));
-  if (!child) co_return wrap("cannot run the hook " + name, child.error());
+  if (!child) {
+    if (records_ != nullptr) records_->end(mark);
+    co_return wrap("cannot run the hook " + name, child.error());
+  }
   run->child = std::move(*child);
+  if (records_ != nullptr) records_->launched(mark, run->child->pid());
   running_.insert(run);
   co_await run->deadline.async_wait(kTuple);
   running_.erase(run);
@@ -78,6 +83,7 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   for (LineSplitter& splitter : run->splitters)
     splitter.finish([&](std::string_view line) { print(*run, line); });
   run->child.reset();
+  if (records_ != nullptr && left.empty()) records_->end(mark);
 
   if (run->cancelled) co_return fail("cannot run the hook " + name + ": it was cancelled");
   if (!in_time)

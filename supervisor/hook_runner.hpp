@@ -14,6 +14,7 @@
 
 #include "common/async.hpp"
 #include "launchers/backend_definition.hpp"
+#include "supervisor/launch_records.hpp"
 #include "supervisor/process_runner.hpp"
 
 namespace cppworker {
@@ -28,7 +29,9 @@ struct HookFacts {
 
 class HookRunner {
  public:
-  HookRunner(asio::io_context& io, ProcessRunner& processes) : io_(io), processes_(processes) {}
+  // `records`: where each is written down while it runs; nullptr: nowhere.
+  HookRunner(asio::io_context& io, ProcessRunner& processes, LaunchRecords* records = nullptr)
+      : io_(io), processes_(processes), records_(records) {}
 
   // "cannot run the hook pre_start: …": it couldn't be started, failed, took too long, or was cancelled.
   Awaitable<Result<void>> run(std::string name, HookDefinition hook, HookFacts facts);
@@ -41,6 +44,7 @@ class HookRunner {
 
   asio::io_context& io_;
   ProcessRunner& processes_;
+  LaunchRecords* const records_;
   std::set<std::shared_ptr<Run>> running_;
 };
 

@@ -36,7 +36,7 @@ Service::Service(asio::io_context& io, ProcessRunner& processes, std::string nam
       hooks_(std::move(hooks)),
       deadline_(io),
       next_look_(io),
-      hook_runner_(io, processes) {}
+      hook_runner_(io, processes, hooks_.records) {}
 
 void Service::post(ServiceEventKind kind) {
   asio::post(io_, [this, kind] { process({kind}); });

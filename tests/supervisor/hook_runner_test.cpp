@@ -57,7 +57,8 @@ class HookRunnerTest : public ProcessTest {
   asio::io_context io;
   std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return processes->owns(pid); }};
-  HookRunner runner{io, *processes};
+  LaunchRecords records{folder / "launches.json"};
+  HookRunner runner{io, *processes, &records};
   std::optional<std::string> outcome;
 };
 
@@ -97,6 +98,17 @@ TEST_F(HookRunnerTest, LeavesNothingOfAHookBehind) {
   const pid_t left = std::atoi(written().c_str());
   ASSERT_GT(left, 0);
   EXPECT_TRUE(run_until(io, [&] { return !look_at_process(left); }));
+}
+
+TEST_F(HookRunnerTest, IsWrittenDownWhileItRuns) {
+  start(hook("echo $$ >" + (folder / "out") + "; while :; do sleep 1; done"));
+  ASSERT_TRUE(run_until(io, [&] { return written().ends_with("\n"); }));
+  ASSERT_EQ(records.all().size(), 1u);
+  EXPECT_EQ(records.all()[0].service, "hook pre_start");
+  EXPECT_EQ(records.all()[0].pid, std::atoi(written().c_str()));
+  runner.cancel();
+  ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
+  EXPECT_TRUE(records.all().empty());
 }
 
 TEST_F(HookRunnerTest, CancelsAHookThatNobodyWaitsForAnyMore) {
