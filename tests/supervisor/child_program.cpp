@@ -93,6 +93,14 @@ int main(int argc, char** argv) {
     ::raise(::atoi(argument.c_str()));
     return 0;
   }
+  if (mode == "dump_core") {
+    rlimit cores{};
+    ::getrlimit(RLIMIT_CORE, &cores);
+    if (cores.rlim_max == 0) return 77;
+    cores.rlim_cur = cores.rlim_max;
+    ::setrlimit(RLIMIT_CORE, &cores);
+    ::abort();
+  }
   if (mode == "sleep") say_up_and_sleep();
   if (mode == "ignore_term") {
     ::signal(SIGTERM, SIG_IGN);
@@ -129,6 +137,16 @@ int main(int argc, char** argv) {
   }
   // A child in a session of its own; the leader stays.
   if (mode == "setsid") {
+    forked([] {
+      ::setsid();
+      say_up_and_sleep();
+    });
+    sleep_for_ever();
+  }
+  // The same, both deaf to SIGTERM, and saying so when they get SIGABRT; they go on all the same.
+  if (mode == "setsid_ignoring_term") {
+    ::signal(SIGTERM, SIG_IGN);
+    ::signal(SIGABRT, [](int) { say("aborted " + std::to_string(::getpid())); });
     forked([] {
       ::setsid();
       say_up_and_sleep();

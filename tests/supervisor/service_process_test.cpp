@@ -39,7 +39,8 @@ class ServiceProcessTest : public ProcessTest {
     };
     hooks.on_output = [this](OutputStream, std::string_view bytes) { out += bytes; };
     hooks.starts_processes = starts_processes;
-    service.emplace(io, *processes, "model", ServicePolicy{}, std::move(hooks));
+    hooks.on_failed = on_failed;
+    service.emplace(io, *processes, "model", policy, std::move(hooks));
     service->post(Kind::kWantUp);
   }
   // The pid that the process behind the latest "up" says it has.
@@ -59,6 +60,8 @@ class ServiceProcessTest : public ProcessTest {
   std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return processes->owns(pid); }};
   std::string out;
+  ServicePolicy policy;
+  std::function<void(PostMortem)> on_failed;
   std::optional<Service> service;
 };
 
@@ -82,6 +85,40 @@ TEST_F(ServiceProcessTest, KillsAProcessThatIgnoresTheStopSignal) {
   clock.skip(io, 2s);
   EXPECT_TRUE(reaches(Phase::kDown));
   EXPECT_FALSE(look_at_process(pid));
+}
+
+// The server prints its stacks before it goes (Python's faulthandler): all of it, wherever it fled.
+TEST_F(ServiceProcessTest, SaysAbortToTheWholeTreeBeforeItKills) {
+  policy.stop = {{.signal = SIGTERM, .wait = 60s},
+                 {.signal = SIGABRT, .wait = 5s, .to = StopStep::To::kTree}};
+  launch({"setsid_ignoring_term"}, true);
+  const pid_t escaped = up();
+  service->post(Kind::kWantDown);
+  ASSERT_TRUE(reaches(Phase::kStopping));
+  clock.skip(io, 61s);
+  EXPECT_TRUE(
+      run_until(io, [&] { return out.find("aborted " + std::to_string(escaped)) != std::string::npos; }));
+  EXPECT_TRUE(run_until(
+      io, [&] { return out.find("aborted " + std::to_string(service->pid())) != std::string::npos; }));
+  clock.skip(io, 6s);
+  EXPECT_TRUE(reaches(Phase::kDown));
+}
+
+TEST_F(ServiceProcessTest, KnowsWhatItsTreeUsesOfMemory) {
+  PostMortem left;
+  on_failed = [&](PostMortem made) { left = std::move(made); };
+  launch({"setsid"}, true);
+  const pid_t escaped = up();
+  clock.skip(io, 3s);
+  ::kill(service->pid(), SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(left.service, "model");
+  EXPECT_EQ(left.cause, "exit");
+  EXPECT_EQ(left.exit->text(), "signal 9 (SIGKILL)");
+  EXPECT_EQ(left.launch, 1u);
+  ASSERT_GE(left.memory.size(), 2u);
+  EXPECT_GT(left.memory.back().bytes, 100u << 10) << "two processes";
+  EXPECT_TRUE(run_until(io, [&] { return !look_at_process(escaped); }));
 }
 
 // Two inference servers on one GPU run out of memory, both.

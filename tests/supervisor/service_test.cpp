@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <csignal>
+#include <fstream>
 #include <optional>
 
 #include "tests/common/movable_clock.hpp"
@@ -41,6 +42,16 @@ class ServiceTest : public testing::Test {
     hooks.on_gone = [this](std::uint64_t launch) { calls.push_back("gone " + std::to_string(launch)); };
     hooks.on_give_up = [this] { calls.push_back("given up: " + service->last_error()); };
     hooks.programs = programs;
+    hooks.cgroup = cgroup;
+    hooks.before_launch = [this]() -> Result<void> {
+      if (port_error) return fail(*port_error);
+      return {};
+    };
+    hooks.on_failure = [this](PostMortem& made) {
+      ++noticed;
+      made.in_flight.resize(1);
+    };
+    hooks.on_failed = [this](PostMortem made) { left.push_back(std::move(made)); };
     hooks.on_change = [this] { phases.emplace_back(name_of(service->state().phase)); };
     service.emplace(io, processes, "model", std::move(policy), std::move(hooks));
   }
@@ -75,6 +86,10 @@ class ServiceTest : public testing::Test {
   FakeProcessRunner processes;
   std::optional<std::string> spec_error;
   HooksDefinition programs;
+  std::string cgroup;
+  std::optional<std::string> port_error;
+  std::vector<PostMortem> left;
+  int noticed = 0;
   std::vector<std::string> marks, calls, phases;
   std::string output;
   std::optional<Service> service;
@@ -358,6 +373,76 @@ TEST_F(ServiceTest, ForgetsAPlannedRelaunchWhenNobodyWantsItAnyMore) {
   post(Kind::kWantDown);
   skip(1h);
   EXPECT_EQ(service->state().phase, Phase::kDown);
+  EXPECT_EQ(processes.launches(), 1u);
+}
+
+TEST_F(ServiceTest, TellsWhatItKnowsAboutEachFailureWhenTheRunIsOver) {
+  make({.give_up = {{.causes = {}, .failures = 3, .window = 1h}}});
+  become_ready();
+  skip(90s);
+  service->set_reason("no answer within 5000 ms");
+  post(Kind::kUnhealthy);
+  EXPECT_THAT(left, IsEmpty()) << "how it ends isn't known yet";
+  EXPECT_EQ(noticed, 1);
+  processes.exit_by_signal(SIGTERM);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].summary, service->last_error());
+  EXPECT_EQ(left[0].cause, "health");
+  EXPECT_EQ(left[0].exit->text(), "signal 15 (SIGTERM)");
+  EXPECT_EQ(left[0].launch, 1u);
+  EXPECT_GE(left[0].ready_for_s.value(), 90);
+  EXPECT_EQ(left[0].in_flight.size(), 1u);
+  processes.spawn_error = "cannot start the model: fork: Resource temporarily unavailable";
+  skip(2s);
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[1].cause, "spawn");
+  EXPECT_FALSE(left[1].exit) << "there was none";
+  EXPECT_FALSE(left[1].ready_after_s);
+  skip(2s);
+  ASSERT_EQ(left.size(), 3u);
+  EXPECT_THAT(left[2].summary, HasSubstr("given up after 3 failures")) << "as the autoscaler hears it";
+}
+
+// SIGKILL alone may be anybody's; the kernel's memory.events says whose it was.
+TEST_F(ServiceTest, TellsADeathForLackOfMemoryFromOthers) {
+  const TemporaryFolder group;
+  cgroup = group.path();
+  const auto kills = [&](int count) {
+    std::ofstream(group / "memory.events") << "max 5\noom_kill " << count << "\n";
+  };
+  kills(3);
+  make();
+  launch();
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->last_error(), "the model failed: the process ended: signal 9 (SIGKILL)");
+  skip(2s);
+  kills(4);
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->last_error(), "the model failed: the process ended: signal 9 (SIGKILL), out of memory");
+  EXPECT_TRUE(left.back().exit->out_of_memory);
+}
+
+TEST_F(ServiceTest, TellsNothingOfAStopThatWasAskedFor) {
+  make();
+  become_ready();
+  post(Kind::kWantDown);
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(Phase::kDown));
+  EXPECT_THAT(left, IsEmpty());
+}
+
+TEST_F(ServiceTest, LaunchesNothingThatCannotRun) {
+  port_error = "cannot use port 5001: process 1 (x, state S) listens on it; end that one";
+  make();
+  launch();
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_THAT(service->last_error(), HasSubstr("it could not be started: cannot use port 5001"));
+  EXPECT_EQ(processes.launches(), 0u);
+  port_error.reset();
+  skip(2s);
   EXPECT_EQ(processes.launches(), 1u);
 }
 
