@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 
 #include "proxy/request_head_check.hpp"
+#include "proxy/socket_now.hpp"
 
 namespace cppworker {
 namespace {
@@ -105,15 +106,46 @@ Awaitable<error_code> Connection::read_more(std::size_t at_most) {
   co_return error;
 }
 
+// Not under TLS, where only reading tells.
+std::optional<std::size_t> Connection::read_at_once(std::size_t at_most) {
+  std::optional<std::size_t> read = receive_now(stream_.socket(), buffer_.prepare(at_most));
+  buffer_.commit(read.value_or(0));
+  return read;
+}
+
+// Without TLS: bytes, or the end, call whoever is interested then. Asked for once until they come, however
+// many requests begin and end meanwhile: asking costs a system call, and so does taking it back.
+void Connection::ask_for_bytes() {
+  if (for_bytes_ != nullptr) return;
+  auto place = std::make_unique<ParkingPlace>();
+  for_bytes_ = place.get();
+  // The operation owns the place, and so the coroutine in it: it goes when the io_context does.
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      [self = shared_from_this(), place = std::move(place)](const error_code& error) mutable {
+        self->for_bytes_ = nullptr;
+        if (place->taken()) return place->wake(error);
+        if (self->watching_ && !error) self->on_readable();
+      });
+}
+
 Awaitable<std::optional<Refusal>> Connection::read_head() {
   if (buffer_.size() == 0) {
     set_deadline(limits_.idle);
     // An idle connection holds no buffer; TLS has to be read to be waited for.
-    if (!stream_.is_tls()) {
-      auto [error] = co_await stream_.socket().async_wait(asio::ip::tcp::socket::wait_read, kTuple);
-      if (error) co_return silence();
-    } else {
+    if (stream_.is_tls()) {
       error_code error = co_await read_more(kReadStep);
+      if (error) co_return silence();
+    }
+    while (buffer_.size() == 0) {
+      if (for_bytes_ == nullptr) {  // else none have come since they were asked for
+        std::optional<std::size_t> read = read_at_once(std::min<std::size_t>(kReadStep, limits_.head_bytes));
+        if (read == 0) co_return silence();
+        if (read) break;
+        buffer_.shrink_to_fit();
+        ask_for_bytes();
+      }
+      auto [error] = co_await for_bytes_->wait();
       if (error) co_return silence();
     }
   }
@@ -141,7 +173,9 @@ Awaitable<std::optional<Refusal>> Connection::read_head() {
       break;
     }
     searched = text.size() > 3 ? text.size() - 3 : 0;
-    error_code error = co_await read_more(std::min(kReadStep, limits_.head_bytes - text.size()));
+    std::size_t at_most = std::min(kReadStep, limits_.head_bytes - text.size());
+    if (!stream_.is_tls() && read_at_once(at_most).value_or(0) > 0) continue;
+    error_code error = co_await read_more(at_most);
     if (timed_out_) {
       refusal = refuse_and_close(408, "proxy: the request's head took too long to arrive");
       break;
@@ -251,15 +285,10 @@ Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t li
 
 void Connection::watch_client() {
   watching_ = true;
-  if (stream_.is_tls()) return watch_by_reading();
-  // The generation tells a wait that was cancelled from the one of a later request.
-  stream_.socket().async_wait(
-      asio::ip::tcp::socket::wait_read,
-      [self = shared_from_this(), generation = ++watch_generation_](const error_code& error) {
-        if (!self->watching_ || generation != self->watch_generation_) return;
-        if (error) return;
-        self->on_readable();
-      });
+  if (stream_.is_tls())
+    watch_by_reading();
+  else
+    ask_for_bytes();
 }
 
 void Connection::on_readable() {
@@ -300,10 +329,8 @@ void Connection::on_client_gone() {
 
 Awaitable<> Connection::stop_watching() {
   error_code ignored;
-  if (watching_) {
-    watching_ = false;
-    stream_.socket().cancel(ignored);
-  }
+  if (watching_ && stream_.is_tls()) stream_.socket().cancel(ignored);
+  watching_ = false;
   while (watch_reads_) {
     if (!watch_ended_) watch_ended_.emplace(stream_.get_executor());
     watch_ended_->expires_after(kCancelAgain);

@@ -17,6 +17,7 @@
 #include "proxy/client_stream.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/message_heads.hpp"
+#include "proxy/parking_place.hpp"
 
 namespace cppworker {
 
@@ -81,9 +82,11 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
 
   void on_deadline() override;
   void on_readable();
+  void ask_for_bytes();
   void watch_by_reading();
   void on_client_gone();
   std::string_view buffered() const;
+  std::optional<std::size_t> read_at_once(std::size_t at_most);
   Awaitable<boost::system::error_code> read_more(std::size_t at_most);
   std::optional<Refusal> take_head(std::size_t size);
   Awaitable<std::optional<Refusal>> read_sized_body(std::uint64_t length);
@@ -104,7 +107,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   Reading reading_ = Reading::kNothing;
   bool timed_out_ = false;
   bool watching_ = false;
-  std::uint64_t watch_generation_ = 0;
+  ParkingPlace* for_bytes_ = nullptr;              // of the next request; there while bytes are asked for
   bool watch_reads_ = false;                       // TLS: the watch is a read under way
   std::optional<asio::steady_timer> watch_ended_;  // and this is cancelled when it has ended
 };

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <span>
@@ -9,6 +10,7 @@
 #include <boost/beast/http.hpp>
 
 #include "proxy/failure_detector.hpp"
+#include "proxy/socket_now.hpp"
 
 namespace cppworker {
 namespace {
@@ -18,8 +20,12 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 using Parser = http::response_parser<http::buffer_body>;
 
-// One read of the body: large enough for images, small enough for a thousand streams.
-constexpr std::size_t kPiece = 32 * 1024;
+// One read of the body, and one piece to the client. Of a body whose length is known (an image, say) the
+// larger; of a stream, of which there may be a thousand, the smaller, which still holds dozens of events.
+constexpr std::size_t kLargestPiece = 32 * 1024;
+constexpr std::size_t kStreamPiece = 8 * 1024;
+// One read of a head: with it comes all of a short answer.
+constexpr std::size_t kHeadStep = 4 * 1024;
 // One write of a body: far more than a socket's buffer, so that each fills it.
 constexpr std::size_t kWriteAtMost = 1 << 20;
 // Inference servers send a dozen headers; more than this is no inference server.
@@ -81,7 +87,13 @@ class Relay {
 
   Awaitable<RelayResult> run() {
     for (int attempt = 1;; ++attempt) {
-      bool connected = co_await connect(attempt == 1);
+      // What died idle once may do so again: the second attempt is fresh.
+      connection_ = attempt == 1 ? pool_.take_idle() : nullptr;
+      bool connected = connection_ != nullptr;
+      if (connected)
+        active_.set_upstream(&connection_->socket);
+      else
+        connected = co_await connect();
       if (!connected) break;
       bool answered = co_await exchange_heads();
       if (answered) {
@@ -103,12 +115,7 @@ class Relay {
   // from a front that keeps the connection open whatever its engine does: neither shows that work goes on.
   bool is_progress(char first) const { return result_.status < 400 && first != ':'; }
 
-  Awaitable<bool> connect(bool idle_will_do) {
-    connection_ = idle_will_do ? pool_.take_idle() : nullptr;
-    if (connection_) {
-      active_.set_upstream(&connection_->socket);
-      co_return true;
-    }
+  Awaitable<bool> connect() {
     connection_ = pool_.make(client_.get_executor());
     active_.set_upstream(&connection_->socket);
     active_.begin_phase(limits_.connect);
@@ -134,15 +141,17 @@ class Relay {
     std::vector<asio::const_buffer> buffers{asio::buffer(head)};
     for (std::string_view piece : request_.body) buffers.emplace_back(piece.data(), piece.size());
     active_.begin_phase(limits_.first_byte);
-    co_await send_request(buffers, upstream.body_bytes);
+    std::span<asio::const_buffer> left = drop_sent(buffers, send_now(connection_->socket, buffers));
+    sent_whole_ = left.empty();
+    if (!sent_whole_) co_await send_rest_of_request(left);
     result_.end = RelayEnd::kNoAnswer;
 
     while (true) {
       parser_ = make_parser(head_method_);
-      auto [read_error, read] =
-          co_await http::async_read_header(connection_->socket, connection_->buffer, *parser_, kTuple);
+      error_code error;
+      while (!error && !parser_->is_header_done()) error = co_await parse_some(kHeadStep);
       if (aborted()) co_return false;
-      if (read_error) {
+      if (error) {
         if (parser_->got_some()) result_.end = RelayEnd::kBadAnswer;
         co_return false;
       }
@@ -159,29 +168,49 @@ class Relay {
 
   // Its error is passed over: a server may answer (413, say) before it has read the whole body, and close or
   // read no more of it. Its answer is worth reading; where there is none, the read that follows fails.
-  Awaitable<> send_request(const std::vector<asio::const_buffer>& buffers, std::uint64_t body_bytes) {
+  Awaitable<> send_rest_of_request(std::span<const asio::const_buffer> left) {
     struct Sending {
       asio::ip::tcp::socket* socket;  // nullptr: it has ended
       bool stopped = false;
     };
     asio::ip::tcp::socket& socket = connection_->socket;
     auto sending = std::make_shared<Sending>(Sending{&socket});
-    // The kernel takes what is small at once.
-    if (body_bytes > kPiece)
-      socket.async_wait(asio::ip::tcp::socket::wait_read, [sending](error_code error) {
-        if (error || sending->socket == nullptr || !refuses_the_rest(*sending->socket)) return;
-        sending->stopped = true;
-        sending->socket->cancel(error);
-      });
+    socket.async_wait(asio::ip::tcp::socket::wait_read, [sending](error_code error) {
+      if (error || sending->socket == nullptr || !refuses_the_rest(*sending->socket)) return;
+      sending->stopped = true;
+      sending->socket->cancel(error);
+    });
     // The condition is for a cancellation that comes between two of its writes, and would be lost.
     auto all = [sending](const error_code& error, std::size_t) {
       return error || sending->stopped ? 0 : kWriteAtMost;
     };
-    auto [error, sent] = co_await asio::async_write(socket, buffers, all, kTuple);
+    auto [error, sent] = co_await asio::async_write(socket, left, all, kTuple);
     sent_whole_ = !error && !sending->stopped;
     sending->socket = nullptr;
     error_code ignored;
-    if (body_bytes > kPiece) socket.cancel(ignored);
+    socket.cancel(ignored);
+  }
+
+  // A step of the parser, over what is here or the next bytes that come: what Beast's async_read_some does,
+  // which takes a turn of the loop for bytes that are here already.
+  Awaitable<error_code> parse_some(std::size_t read_at_most) {
+    boost::beast::flat_buffer& buffer = connection_->buffer;
+    error_code error;
+    while (true) {
+      if (buffer.size() > 0) {
+        buffer.consume(parser_->put(buffer.data(), error));
+        if (error != http::error::need_more) co_return error;
+      }
+      auto [read_error, read] =
+          co_await connection_->socket.async_read_some(buffer.prepare(read_at_most), kTuple);
+      buffer.commit(read);
+      if (!read_error) continue;
+      if (read_error != asio::error::eof) co_return read_error;
+      if (!parser_->got_some()) co_return http::error::end_of_stream;
+      error = {};
+      parser_->put_eof(error);
+      co_return error;
+    }
   }
 
   Awaitable<> pass_response() {
@@ -194,10 +223,13 @@ class Relay {
     std::string head =
         client_response_head(parser_->get(), framing_, length, result_.keep_alive, request_.request_id);
     bool head_sent = false;
-    std::unique_ptr<char[]> piece(new char[kPiece]);
+    std::size_t piece_size = length ? std::clamp<std::uint64_t>(*length, 1, kLargestPiece) : kStreamPiece;
+    std::unique_ptr<char[]> piece(new char[piece_size]);
 
     if (connection_->buffer.size() == 0 && !parser_->is_done()) {
-      bool taken = co_await send(head, {}, false);
+      std::span<asio::const_buffer> left = begin_send(head, {}, false);
+      bool taken = left.empty();
+      if (!taken) taken = co_await send_rest(left);
       if (!taken) co_return;
       head_sent = true;
     }
@@ -205,24 +237,29 @@ class Relay {
       std::size_t size = 0;
       if (!parser_->is_done()) {
         parser_->get().body().data = piece.get();
-        parser_->get().body().size = kPiece;
+        parser_->get().body().size = piece_size;
         active_.begin_phase(limits_.between);
-        auto [error, read] =
-            co_await http::async_read_some(connection_->socket, connection_->buffer, *parser_, kTuple);
-        size = kPiece - parser_->get().body().size;
+        error_code error = co_await parse_some(std::max(piece_size, kHeadStep));
+        size = piece_size - parser_->get().body().size;
         if (size > 0 && request_.books && is_progress(piece[0]))
           request_.books->count(Counter::kUpstreamBytes, size);
         if (result_.status == 200) failures_.see({piece.get(), size});
         if ((error && error != http::error::need_buffer) || aborted()) {
           result_.end = RelayEnd::kBrokeOff;
-          if (size > 0 && !aborted())
-            co_await send(head_sent ? std::string_view{} : head, {piece.get(), size}, false);
+          if (size > 0 && !aborted()) {
+            std::span<asio::const_buffer> left =
+                begin_send(head_sent ? std::string_view{} : head, {piece.get(), size}, false);
+            if (!left.empty()) co_await send_rest(left);
+          }
           co_return;
         }
         if (size == 0 && !parser_->is_done()) continue;  // a chunk's frame alone: nothing for the client yet
       }
       bool last = parser_->is_done();
-      bool taken = co_await send(head_sent ? std::string_view{} : head, {piece.get(), size}, last);
+      std::span<asio::const_buffer> left =
+          begin_send(head_sent ? std::string_view{} : head, {piece.get(), size}, last);
+      bool taken = left.empty();
+      if (!taken) taken = co_await send_rest(left);
       if (!taken) co_return;
       head_sent = true;
       if (last) break;
@@ -236,39 +273,46 @@ class Relay {
     }
   }
 
-  // Writes what there is in one go. False when the client didn't take it.
-  Awaitable<bool> send(std::string_view head, std::string_view data, bool last) {
-    ChunkStart chunk(data.size());
-    std::array<asio::const_buffer, 4> buffers;
+  // Sends what there is in one go, as far as it is taken without waiting. What is left, send_rest() sends.
+  std::span<asio::const_buffer> begin_send(std::string_view head, std::string_view data, bool last) {
+    chunk_ = ChunkStart(data.size());
     std::size_t count = 0;
     auto add = [&](std::string_view text) {
-      if (!text.empty()) buffers[count++] = asio::const_buffer(text.data(), text.size());
+      if (!text.empty()) outgoing_[count++] = asio::const_buffer(text.data(), text.size());
     };
     bool chunked = framing_ == Framing::kChunked;
     add(head);
-    if (chunked && !data.empty()) add({chunk.text.data(), chunk.size});
+    if (chunked && !data.empty()) add({chunk_.text.data(), chunk_.size});
     add(data);
     if (chunked && last)
       add(data.empty() ? "0\r\n\r\n" : "\r\n0\r\n\r\n");
     else if (chunked && !data.empty())
       add("\r\n");
-    if (count == 0) co_return true;
+    std::span<asio::const_buffer> filled(outgoing_.data(), count);
+    if (count == 0) return filled;
 
     result_.response_started = true;
-    active_.begin_phase(limits_.write);
-    std::span<const asio::const_buffer> filled(buffers.data(), count);
-    if (client_.is_tls() && count > 1) {
+    if (client_.is_tls()) {
+      if (count == 1) return filled;
       // One TLS record, and one packet, instead of one for each.
       gathered_.resize(asio::buffer_size(filled));
       asio::buffer_copy(asio::buffer(gathered_), filled);
-      buffers[0] = asio::buffer(gathered_);
-      filled = filled.first(1);
+      outgoing_[0] = asio::buffer(gathered_);
+      return filled.first(1);
     }
-    // As in send_request: an abort that comes between two writes to a client that hardly reads.
+    std::size_t sent = send_now(client_.socket(), filled);
+    result_.bytes_to_client += sent;
+    return drop_sent(filled, sent);
+  }
+
+  // False when the client didn't take it.
+  Awaitable<bool> send_rest(std::span<const asio::const_buffer> left) {
+    active_.begin_phase(limits_.write);
+    // As in send_rest_of_request: an abort that comes between two writes to a client that hardly reads.
     auto all = [this](const error_code& failed, std::size_t) {
       return failed || aborted() ? 0 : kWriteAtMost;
     };
-    auto [error, written] = co_await asio::async_write(client_, filled, all, kTuple);
+    auto [error, written] = co_await asio::async_write(client_, left, all, kTuple);
     result_.bytes_to_client += written;
     if (error && !aborted()) active_.abort(AbortCause::kClientGone);
     co_return !error && !aborted();
@@ -282,6 +326,8 @@ class Relay {
   const bool head_method_;
   FailureDetector failures_;
   const Clock::time_point started_;
+  std::array<asio::const_buffer, 4> outgoing_;  // what begin_send() was given
+  ChunkStart chunk_{0};
   std::string gathered_;
   std::unique_ptr<UpstreamConnection> connection_;
   std::unique_ptr<Parser> parser_;
