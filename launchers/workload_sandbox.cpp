@@ -138,6 +138,7 @@ Result<std::unique_ptr<WorkloadSandbox>> WorkloadSandbox::create(const std::stri
   // By pointer: making the string could fail, and outside a protected call that would end the program.
   lua_pushlightuserdata(made->lua_, const_cast<char*>(expression.c_str()));
   if (lua_pcall(made->lua_, 1, 0, 0) != LUA_OK) return fail(made->take_error());
+  made->simple_ = SimpleFormula::compile(expression);
   return made;
 }
 
@@ -146,6 +147,8 @@ WorkloadSandbox::~WorkloadSandbox() {
 }
 
 Result<double> WorkloadSandbox::evaluate(std::string_view payload) {
+  if (simple_)
+    if (auto value = simple_->evaluate(payload)) return *value;
   ++reading_.evaluation;
   payload_ = payload.empty() ? "null" : payload;
   reading_.bytes_left = kLeastReadBudget + kReadsOfPayload * static_cast<std::int64_t>(payload.size());

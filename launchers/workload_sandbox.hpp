@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/result.hpp"
 #include "launchers/payload_view.hpp"
+#include "launchers/simple_formula.hpp"
 
 struct lua_State;
 
@@ -43,6 +45,7 @@ class WorkloadSandbox {
   // The message on top of the stack, which is popped.
   std::string take_error();
 
+  std::optional<SimpleFormula> simple_;  // where the expression needs no Lua for most payloads
   lua_State* lua_ = nullptr;
   std::size_t memory_ = 0;
   PayloadReading reading_;

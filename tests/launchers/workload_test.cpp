@@ -53,6 +53,23 @@ TEST(Workload, APathIsTheNumberThereOrZero) {
   EXPECT_EQ(milli("payload.n", R"({"n": 1, "\u006e": 3})"), 3000);
 }
 
+// What is evaluated without Lua (simple_formula.hpp), and as a function, which is left to Lua.
+TEST(Workload, TheUsualFormulasHaveTheSameValueWithLuaAndWithout) {
+  for (const char* formula :
+       {"num(payload.parameters.max_new_tokens, 100) + chars(payload.inputs) / 4", "num(payload.width)*3-1",
+        "num(payload.height, 5) + 1", "num(payload.parameters.best_of, 7) - -2 + 9", "num(payload.flag, 4)",
+        "chars(payload.width) + chars(payload.messages) + chars(payload.parameters.stop)",
+        "2 * (num(payload.width) - 12) / (num(payload.nothing, 2) + 3)", "num(payload.huge)",
+        "num(payload.big) / 1e3", "0x10 + num(payload.width)", "num(payload.inputs.length, .5)",
+        "num(payload.width) / num(payload.nothing)", "num(payload.width) -- chars(payload.inputs)"}) {
+    std::string by_lua = "(function() return " + std::string(formula) + "\nend)()";
+    EXPECT_EQ(milli(formula), milli(by_lua)) << formula;
+  }
+  constexpr std::string_view kRepeated = R"({"a": "x", "\u0061": {"b": 2.5, "b": 4}, "a": {"b": 8}})";
+  EXPECT_EQ(milli("num(payload.a.b) + chars(payload.a)", kRepeated), 8000);
+  EXPECT_FALSE(Workload::compile("num(payload.end)")) << "a word of Lua's own";
+}
+
 TEST(Workload, AnExpressionComputesWithWhatThePayloadHas) {
   EXPECT_EQ(milli("num(payload.parameters.max_new_tokens, 100) + chars(payload.inputs) / 4"), 255'000);
   EXPECT_EQ(milli("num(payload.parameters.max_tokens, 100) + chars(payload.input) / 4"), 100'000);
