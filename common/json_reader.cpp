@@ -65,6 +65,8 @@ nlohmann::json parse_config(std::string_view text, const std::string& file) {
     return nlohmann::json::parse(text.begin(), text.end(), watch, true, true);
   } catch (const nlohmann::json::parse_error& error) {
     throw ConfigError(file, "", "is not JSON at " + place(text, error.byte));
+  } catch (const nlohmann::json::out_of_range&) {
+    throw ConfigError(file, "", "holds a number that is too large for a double");
   }
 }
 

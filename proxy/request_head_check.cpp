@@ -154,7 +154,9 @@ std::optional<HeadProblem> check_unfinished_head(std::string_view head) {
     first = false;
   }
   // A first line of another protocol (TLS, say) is told apart by its first bytes.
-  if (first && !head.empty() && !(kClasses[static_cast<unsigned char>(head.front())] & kToken))
+  bool empty_line_begins = head == "\r";  // before the request, where it is passed over
+  if (first && !head.empty() && !empty_line_begins &&
+      !(kClasses[static_cast<unsigned char>(head.front())] & kToken))
     return malformed("proxy: this isn't HTTP");
   return std::nullopt;
 }

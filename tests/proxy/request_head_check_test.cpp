@@ -72,6 +72,8 @@ TEST(RequestHeadCheckTest, TellsEarlyWhatWillNeverBeAHead) {
   EXPECT_TRUE(check_unfinished_head("GET nowhere HTTP/1.1\r\nHo"));
   EXPECT_FALSE(check_unfinished_head(""));
   EXPECT_FALSE(check_unfinished_head("GE"));
+  EXPECT_FALSE(check_unfinished_head("\r"));  // an empty line before it, of which one byte has come
+  EXPECT_TRUE(check_unfinished_head("\rG"));
   EXPECT_FALSE(check_unfinished_head("GET / HTTP/1.1\r\nHost: h\r"));
 }
 

@@ -1,0 +1,72 @@
+// A request's head: what is believed is understood alike by Beast, and what the proxy makes of it for the
+// inference server is a head that it would believe itself.
+#include <boost/beast/http.hpp>
+
+#include "proxy/message_heads.hpp"
+#include "proxy/request_head_check.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+namespace cppworker::fuzz {
+namespace {
+
+namespace http = boost::beast::http;
+
+void check_forwarded(const RequestHead& head, std::uint64_t body_bytes, bool has_body) {
+  UpstreamRequest request;
+  request.authority = "127.0.0.1:5001";
+  std::string id = request_id_of(head);
+  request.request_id = id;
+  request.body_bytes = body_bytes;
+  request.has_body = has_body;
+  std::string forwarded = upstream_request_head(head, request);
+  require(!check_request_head(forwarded), "what is forwarded is a good head");
+  http::request_parser<http::empty_body> parser;
+  boost::system::error_code error;
+  parser.put(boost::asio::buffer(forwarded), error);
+  require(parser.is_header_done(), "Beast reads what is forwarded");
+  require(!parser.chunked() && parser.content_length().value_or(0) == (has_body ? body_bytes : 0),
+          "its length is the one that was asked for");
+  const auto& read = parser.get();
+  require(read[http::field::host] == "127.0.0.1:5001", "its Host is the inference server");
+  require(read.find(http::field::authorization) == read.end() &&
+              read.find(http::field::expect) == read.end() && read.find(http::field::upgrade) == read.end() &&
+              read.find(http::field::connection) == read.end(),
+          "nothing of the client's hop is forwarded");
+  std::string target = upstream_target({read.target().data(), read.target().size()});
+  require(target == std::string_view(read.target().data(), read.target().size()), "api_key is out of it");
+}
+
+}  // namespace
+
+void check_input(std::string_view input) {
+  std::size_t end = input.find("\r\n\r\n");
+  if (end == std::string_view::npos) {
+    auto problem = check_unfinished_head(input);
+    require(!problem || problem->status >= 400, "a refusal has a status");
+    return;
+  }
+  std::string_view head = input.substr(0, end + 4);
+  if (auto problem = check_request_head(head)) {
+    require(problem->status >= 400 && problem->status < 600, "a refusal has a status");
+    return;
+  }
+  for (std::size_t size = 0; size < head.size(); size += 1 + head.size() / 64)
+    require(!check_unfinished_head(head.substr(0, size)), "a good head is good while it arrives");
+
+  http::request_parser<http::buffer_body> parser;
+  parser.header_limit(1 << 20);
+  parser.body_limit(boost::none);
+  boost::system::error_code error;
+  parser.put(boost::asio::buffer(head.data(), head.size()), error);
+  // Beast refuses some heads that are good: lines beyond its own limits. Then the client is told 400.
+  if (error) return;
+  require(parser.is_header_done(), "Beast sees the same end");
+  std::string_view line = head.substr(0, head.find('\r'));
+  std::string_view target(parser.get().target().data(), parser.get().target().size());
+  std::size_t first = line.find(' ');
+  require(target == line.substr(first + 1, line.rfind(' ') - first - 1), "Beast sees the same target");
+  check_forwarded(parser.get(), 17, true);
+  check_forwarded(parser.get(), 0, false);
+}
+
+}  // namespace cppworker::fuzz
