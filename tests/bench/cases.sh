@@ -1,7 +1,7 @@
 # Part of proxy.sh: one function a case, each ends in rows of the table. The limits are those of the budgets.
 # shellcheck shell=bash
 
-readonly all_cases="memory start url-only plain full large stream together"
+readonly all_cases="memory start url-only plain full large stream together crowd"
 
 load_wrk() { # BODY TARGET CONNECTIONS PORT
   BENCH_BODY=$1 wrk -t 1 -c "$3" -d "${seconds}s" --timeout 20s -s tests/bench/wrk.lua "http://127.0.0.1:$4$2"
@@ -11,9 +11,10 @@ load_signed() { # PORT
   "$bin/bench_load" requests --target /generate --bodies "$run/signed.jsonl" --count "$signed" \
     --skip $((round * signed)) --port "$1"
 }
-load_streams() { # HOW PORT
-  "$bin/bench_load" streams --target "/stream?events=$((seconds * 50))&interval_us=20000&$1" \
-    --body "$run/wrapped.json" --events $((seconds * 50)) --streams 100 --port "$2"
+load_streams() { # HOW STREAMS EVENTS_PER_SECOND PORT
+  local events=$((seconds * $3))
+  "$bin/bench_load" streams --target "/stream?events=$events&interval_us=$((1000000 / $3))&$1" \
+    --body "$run/wrapped.json" --events $events --streams "$2" --port "$4"
 }
 
 readonly cpu_per_request='.cpu_ns / .requests / 1000'
@@ -74,21 +75,27 @@ stream_rows() { # CASE TITLE BUDGET?
 }
 
 # More rounds of the streams, and shorter ones: one neighbour's burst spoils the p99 of a whole round.
-alternate_streams() { # HOW
+alternate_streams() { # HOW STREAMS EVENTS_PER_SECOND
   local rounds=$((rounds + 1)) seconds=3
   ! $quick || seconds=2
-  alternate "direct ours nginx" load_streams "$1"
+  alternate "direct ours nginx" load_streams "$@"
 }
 
 case_stream() {
-  alternate_streams together=0
+  alternate_streams together=0 100 50
   stream_rows stream "100 streams of 50 events/s" true
 }
 
 # As a server with continuous batching sends: the events of all streams at the same instant.
 case_together() {
-  alternate_streams together=1
+  alternate_streams together=1 100 50
   stream_rows together "the same, all streams' events at the same instants" false
+}
+
+# Many streams at once, of which each is slow: the same events as in `stream`, over ten times the connections.
+case_crowd() {
+  alternate_streams together=0 1000 5
+  stream_rows crowd "1000 streams of 5 events/s" false
 }
 
 # Idle connections held by a process of ours; their number is for the caller to choose.

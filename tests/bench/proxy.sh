@@ -5,9 +5,10 @@
 #   tests/bench/proxy.sh [--quick] [--case NAME]… [--json FILE] [--connections N] [--build DIR]
 #
 #   --quick          2 s a run instead of 5
-#   --case NAME      only this one; may be repeated (memory start url-only plain full large stream together)
+#   --case NAME      only this one; may be repeated (memory start url-only plain full large stream
+#                    together crowd)
 #   --json FILE      the table as JSON, too
-#   --connections N  idle connections of the case memory (1000)
+#   --connections N  idle connections of the case memory (10000, or what the limit of descriptors allows)
 #   --build DIR      the programs of this configured build tree instead of build/release
 #
 # Exits 0 when everything was measured, whether or not the budgets are met.
@@ -15,7 +16,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/../.."
 
-quick=false seconds=5 rounds=2 signed=12000 connections=1000 build=build/release json="" cases=()
+quick=false seconds=5 rounds=2 signed=12000 connections=10000 build=build/release json="" cases=()
 
 progress() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -61,6 +62,9 @@ trap 'exit 130' INT TERM
 awk '$1 > 0.5 {exit 1}' /proc/loadavg ||
   progress "the machine is busy (load average $(cut -d' ' -f1 /proc/loadavg)): figures will be worse than they should"
 ulimit -n "$(ulimit -Hn)"
+# The proxy takes half of its descriptors for clients.
+[ "$(ulimit -n)" = unlimited ] || [ "$connections" -lt $(($(ulimit -n) / 2 - 100)) ] ||
+  connections=$(($(ulimit -n) / 2 - 100))
 install_missing
 find_nginx
 build_programs
