@@ -5,6 +5,8 @@
 namespace cppworker {
 namespace {
 
+constexpr std::size_t kKeptBuffer = 4 * 1024;
+
 // An idle connection has nothing to read; anything there (an end, an error, bytes nobody asked for) spoils
 // it.
 bool is_quiet(asio::ip::tcp::socket& socket) {
@@ -37,6 +39,11 @@ std::unique_ptr<UpstreamConnection> UpstreamPool::take_idle() {
   return nullptr;
 }
 
+void UpstreamPool::drop_stale() {
+  auto oldest = std::chrono::steady_clock::now() - kLongestIdle;
+  std::erase_if(idle_, [&](const Idle& idle) { return idle.since < oldest; });
+}
+
 std::unique_ptr<UpstreamConnection> UpstreamPool::make(asio::any_io_executor executor) const {
   return std::make_unique<UpstreamConnection>(std::move(executor));
 }
@@ -44,7 +51,8 @@ std::unique_ptr<UpstreamConnection> UpstreamPool::make(asio::any_io_executor exe
 void UpstreamPool::give_back(std::unique_ptr<UpstreamConnection> connection) {
   if (idle_.size() >= kMostIdle || connection->buffer.size() != 0) return;
   connection->reused = true;
-  connection->buffer.shrink_to_fit();
+  // What a head is read into is kept for the next one.
+  if (connection->buffer.capacity() > kKeptBuffer) connection->buffer.shrink_to_fit();
   idle_.push_back({std::move(connection), std::chrono::steady_clock::now()});
 }
 

@@ -45,6 +45,9 @@ class UpstreamPool {
   // Only after a complete exchange whose response allows another one.
   void give_back(std::unique_ptr<UpstreamConnection> connection);
 
+  // Closes what has been idle for too long: sockets whose other end was closed, most likely. Now and then.
+  void drop_stale();
+
   // The inference server was restarted: its old connections are dead.
   void clear() { idle_.clear(); }
 
