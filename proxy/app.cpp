@@ -9,6 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 
 #include "common/logging.hpp"
+#include "common/startup_pages.hpp"
 #include "common/url.hpp"
 #include "launchers/backend_definition.hpp"
 #include "proxy/control_client.hpp"
@@ -108,6 +109,7 @@ class ProxyApp {
     }
     asio::co_spawn(first(), report_alive(), asio::detached);
     control_->send(ProxyNotice::kServing);
+    forget_startup_pages();
 
     std::vector<std::thread> running;
     for (std::size_t i = 1; i < threads_.size(); ++i)
@@ -164,6 +166,7 @@ class ProxyApp {
   static Awaitable<> count_turns(ProxyThread& thread) {
     while (true) {
       thread.turns.fetch_add(1, std::memory_order_relaxed);
+      thread.pool.drop_stale();
       co_await sleep_for(kTurnInterval);
     }
   }

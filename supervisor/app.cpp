@@ -7,6 +7,7 @@
 
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
+#include "common/startup_pages.hpp"
 #include "common/text.hpp"
 #include "common/token_digest.hpp"
 #include "metrics/autoscaler_client.hpp"
@@ -109,6 +110,7 @@ class WorkerApp {
         changed_.cancel();
       });
     proxy_->service().post(ServiceEventKind::kWantUp);
+    forget_startup_pages();
     io_.run();
     return exit_code_;
   }
