@@ -9,6 +9,10 @@
 namespace cppworker {
 namespace {
 
+// With glibc's own 7 blocks of a size for each thread, the dozen coroutines of each of a hundred requests at
+// once go the slow way through the allocator: a tenth of a request's CPU.
+constexpr const char* kAllocatorSetting = "GLIBC_TUNABLES=glibc.malloc.tcache_count=128";
+
 // The proxy's silence is counted in turns of our own loop, one each kAliveInterval, and not by the clock:
 // when the whole instance was stopped and goes on (a checkpoint, SIGSTOP to all), hours count as the one turn
 // that is late, and the proxy has all others to take up its word again.
@@ -78,6 +82,7 @@ Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   spec.program = setup_.program;
   spec.args = {"--settings", setup_.settings_file, "--owner", std::to_string(owner_)};
   spec.environment = child_environment({}, {}, tree_mark);  // it parses strangers' bytes: it gets nothing
+  spec.environment.emplace_back(kAllocatorSetting);
   spec.pass_fds = {setup_.listener, for_proxy_.get(), setup_.session_listener};
   spec.capture_output = false;
   return spec;

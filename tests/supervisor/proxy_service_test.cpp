@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 using Phase = ServicePhase;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 // A proxy service whose proxy is played by the test: its process, and its end of the control socket.
 class ProxyServiceTest : public testing::Test {
@@ -99,7 +100,8 @@ TEST_F(ProxyServiceTest, LaunchesTheProxyOnTheListenerWithNothingOfOurEnvironmen
   const ProcessSpec& spec = processes.last().spec;
   EXPECT_EQ(spec.program, "/opt/bin/cppworker-proxy");
   EXPECT_THAT(spec.args, ElementsAre("--settings", "/run/worker/proxy.json", "--owner", testing::Ne("0")));
-  EXPECT_THAT(spec.environment, ElementsAre("CPPWORKER_TREE=" + service->service().tree_mark()))
+  EXPECT_THAT(spec.environment,
+              ElementsAre("CPPWORKER_TREE=" + service->service().tree_mark(), StartsWith("GLIBC_TUNABLES=")))
       << "it parses strangers' bytes";
   EXPECT_EQ(spec.pass_fds.at(kListenerFd - 3), listener.get());
   EXPECT_EQ(spec.pass_fds.at(kSessionListenerFd - 3), session_listener.get());
