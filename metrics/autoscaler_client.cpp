@@ -23,11 +23,19 @@ bool is_4xx(int status) {
   return status >= 400 && status < 500;
 }
 
-// Whether the answer is about the message. 401 and 403 are about the token, 408 and 429 about the moment: the
-// same message may be taken later.
+// Whether the answer is about the message itself. Any other 4xx is about the token, the moment, or somebody
+// in between who doesn't know the route while the autoscaler is being replaced: the same message may be taken
+// later.
 bool refuses_message(int status) {
-  return is_4xx(status) && status != 401 && status != 403 && status != 408 && status != 429;
+  return status == 400 || status == 413 || status == 422;
 }
+
+// Addresses of which one is enough. Each exchange begins with the one that answered last: one that swallows
+// connections would else delay every report by all of its tries.
+struct AddressList {
+  std::vector<Url> urls{};
+  std::size_t first = 0;
+};
 
 // What came of a message.
 struct Outcome {
@@ -39,9 +47,9 @@ struct Outcome {
 class HttpAutoscalerClient : public AutoscalerClient {
  public:
   HttpAutoscalerClient(std::vector<Url> addresses, AutoscalerTuning tuning)
-      : addresses_(std::move(addresses)), tuning_(tuning) {
-    for (const Url& address : addresses_)
-      if (takes_deletions(address)) deletion_addresses_.push_back(address);
+      : addresses_{std::move(addresses)}, tuning_(tuning) {
+    for (const Url& address : addresses_.urls)
+      if (takes_deletions(address)) deletion_addresses_.urls.push_back(address);
   }
 
   Awaitable<Result<void>> post_status(nlohmann::json report) override {
@@ -51,7 +59,7 @@ class HttpAutoscalerClient : public AutoscalerClient {
   }
 
   Awaitable<Result<Reception>> post_deleted(nlohmann::json request) override {
-    if (deletion_addresses_.empty()) co_return Reception();
+    if (deletion_addresses_.urls.empty()) co_return Reception();
     Outcome outcome = co_await post("/delete_requests/", std::move(request), deletion_addresses_);
     if (outcome.response) co_return Reception();
     if (outcome.refused) co_return Reception{outcome.error.message};
@@ -69,7 +77,7 @@ class HttpAutoscalerClient : public AutoscalerClient {
   }
 
  private:
-  Awaitable<Outcome> post(std::string target, nlohmann::json body, const std::vector<Url>& addresses) {
+  Awaitable<Outcome> post(std::string target, nlohmann::json body, AddressList& addresses) {
     HttpRequest request;
     request.method = "POST";
     request.target = target;
@@ -83,16 +91,23 @@ class HttpAutoscalerClient : public AutoscalerClient {
 
   // The request's target is put behind each address's own path: an address is a prefix, not a base to resolve
   // against, which would drop its path.
-  Awaitable<Outcome> exchange_with_first(HttpRequest request, const std::vector<Url>& addresses) {
+  Awaitable<Outcome> exchange_with_first(HttpRequest request, AddressList& addresses) {
     Outcome outcome;
     outcome.error = fail("there is no address");
-    bool all_refuse = !addresses.empty();
-    for (const Url& address : addresses) {
+    const std::size_t count = addresses.urls.size();
+    const std::size_t begin = addresses.first;
+    bool all_refuse = count > 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t position = (begin + i) % count;
+      const Url& address = addresses.urls[position];
       HttpRequest addressed = request;
       addressed.server = address;
       addressed.target = address.path + request.target;
       outcome = co_await exchange_with_retries(std::move(addressed));
-      if (outcome.response) co_return outcome;
+      if (outcome.response) {
+        addresses.first = position;
+        co_return outcome;
+      }
       all_refuse = all_refuse && outcome.refused;
     }
     outcome.refused = all_refuse;
@@ -120,8 +135,7 @@ class HttpAutoscalerClient : public AutoscalerClient {
     co_return outcome;
   }
 
-  const std::vector<Url> addresses_;
-  std::vector<Url> deletion_addresses_;
+  AddressList addresses_, deletion_addresses_;
   const AutoscalerTuning tuning_;
 };
 

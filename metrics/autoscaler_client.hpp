@@ -1,5 +1,5 @@
 // Speaks to the autoscaler: reports, finished requests, the public key. Retries; the first address that
-// answers well is enough.
+// answers well is enough, and the next message begins with it.
 //
 // Threads: the coroutines run on the executor of whoever awaits them; one client serves several at once.
 // Errors: why the last address failed. They never hold the body that was sent, which has MASTER_TOKEN in it,
