@@ -120,6 +120,23 @@ bool Ledger::enter(SomeChange change) {
   return false;
 }
 
+void Ledger::numbered_for(std::string_view url) {
+  enter([this, hash = identity_hash(url)] {
+    LedgerTransaction books = begin();
+    const std::uint64_t before = books.get(kUrlWord);
+    if (before == hash) return;
+    books.set(kUrlWord, hash);
+    if (before != 0) {
+      spdlog::warn("Ledger: the worker has another URL than before; request numbers begin anew");
+      books.set(kReplayHighest, 0);
+      for (std::size_t i = 0; i < kReplayBitsWords; ++i) books.set(kReplayBits + i, 0);
+      books.set(kDistinctHighest, 0);
+      for (std::size_t i = 0; i < kDistinctBitsWords; ++i) books.set(kDistinctBits + i, 0);
+    }
+    books.commit();
+  });
+}
+
 int Ledger::endpoint(std::string_view name) {
   LedgerLock held = lock();
   if (!held) return -1;

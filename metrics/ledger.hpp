@@ -57,6 +57,12 @@ class Ledger {
   static Result<std::unique_ptr<Ledger>> attach(const std::string& path,
                                                 LedgerOptions options = {kProxyLockBound});
 
+  // For the supervisor: routes are numbered per URL of the worker. With another one than before the replay
+  // window begins anew (an instance that comes back with another outside port would else refuse all that it
+  // is sent, as too old); what was signed for the former URL is refused for that. All else in the books goes
+  // on.
+  void numbered_for(std::string_view url);
+
   // Finds or makes the slot of "METHOD path"; -1 when all 64 are taken, or the lock can't be had. The index
   // stays the same for the file's life.
   int endpoint(std::string_view name);

@@ -4,7 +4,7 @@
 // Another layout gets another kVersion: the supervisor moves a file of another version aside and begins anew,
 // so a proxy never guesses. Regions, in the order of the file:
 //
-//   header        magic, version, size in bytes, hash of whose books these are
+//   header        magic, version, size in bytes, hashes of whose books these are and of the worker's URL
 //   mutex         a process-shared robust pthread_mutex_t: guards all that is transactional
 //   journal       count, then (word, new value) pairs: the transaction being applied (ledger_transaction.hpp)
 //   totals        received, served, errored, cancelled, rejected: work in milli work units, and requests
@@ -44,6 +44,7 @@ inline constexpr std::size_t kMagicWord = 0;
 inline constexpr std::size_t kVersionWord = 1;
 inline constexpr std::size_t kBytesWord = 2;
 inline constexpr std::size_t kIdentityWord = 3;
+inline constexpr std::size_t kUrlWord = 4;  // 0 before the first
 
 // mutex
 inline constexpr std::size_t kMutex = kLineWords;

@@ -14,16 +14,11 @@ Refusal explain(const EnvelopeError& error, ProxyThread& thread) {
   return refusal;
 }
 
-// After a few wrong ones in a row, the key is asked for again: it may have been changed.
+// After a few wrong ones the key is asked for again: it may have been changed.
 void note_wrong_signature(ProxyCore& core) {
   if (core.wrong_signatures.fetch_add(1, std::memory_order_relaxed) + 1 < kFailuresBeforeRefetch) return;
   core.wrong_signatures.store(0, std::memory_order_relaxed);
   core.ask_for_key();
-}
-
-void note_good_signature(ProxyCore& core) {
-  if (core.wrong_signatures.load(std::memory_order_relaxed) != 0)
-    core.wrong_signatures.store(0, std::memory_order_relaxed);
 }
 
 bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
@@ -58,7 +53,6 @@ std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, 
       note_wrong_signature(core);
       return unauthorized(thread, Counter::kAuthWrongSignature, "proxy: the signature is wrong");
     }
-    note_good_signature(core);
     if (!is_own_url(core, auth.url))
       return unauthorized(thread, Counter::kAuthOtherWorker, "proxy: the signature is for another worker");
   }

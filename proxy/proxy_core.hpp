@@ -28,7 +28,8 @@
 
 namespace cppworker {
 
-// Wrong signatures in a row, over all threads, after which the public key is asked for again.
+// Wrong signatures, over all threads, after which the public key is asked for again. Good ones in between
+// don't count: after a change of keys, clients with the old key's routes go on for a while.
 inline constexpr int kFailuresBeforeRefetch = 3;
 
 struct ProxyCore {
@@ -41,7 +42,7 @@ struct ProxyCore {
   SessionRequests session_requests = {};
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;
-  std::atomic<int> wrong_signatures{0};  // in a row
+  std::atomic<int> wrong_signatures{0};  // since the key was last asked for
   std::atomic<std::int64_t> connections{0};
   std::function<void()> ask_for_key;     // thread-safe
   std::function<void()> ask_for_update;  // the same

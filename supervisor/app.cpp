@@ -80,9 +80,10 @@ class WorkerApp {
     if (!admin) return wrap("admin", admin.error());
     admin_.emplace(std::move(*admin));
     std::string identity = settings_.container_id ? std::to_string(*settings_.container_id) : "stand-alone";
-    auto ledger = Ledger::create(settings_.run_dir + "/ledger", identity + " " + settings_.public_url);
+    auto ledger = Ledger::create(settings_.run_dir + "/ledger", identity);
     if (!ledger) return ledger.error();
     ledger_ = std::move(*ledger);
+    ledger_->numbered_for(settings_.public_url);
     if (std::size_t lost = ledger_->settle_all_except(0); lost > 0)
       spdlog::warn(
           "{} requests were in flight when the worker before this one ended; they are reported as failed",
@@ -177,7 +178,7 @@ class WorkerApp {
     setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
     client_ = make_autoscaler_client(settings_.report_addresses);
-    keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_source(),
+    keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_fetch(), key_source(),
                                               settings_.run_dir + "/public_key.pem", [this] { on_change(); });
     if (settings_.proxy.tls)
       if (auto ready = prepare_certificates(); !ready) return ready.error();
@@ -204,7 +205,15 @@ class WorkerApp {
 
   bool has_certificate() const { return !certificates_ || !certificates_->certificate().empty(); }
 
-  PublicKeyKeeper::Fetch key_source() {
+  std::string key_source() const {
+    if (!settings_.public_key.empty()) return settings_.public_key;
+    std::string addresses;
+    for (const Url& address : settings_.report_addresses)
+      addresses += (addresses.empty() ? "" : ", ") + address.text();
+    return addresses;
+  }
+
+  PublicKeyKeeper::Fetch key_fetch() {
     if (settings_.public_key.empty()) return [this] { return client_->fetch_public_key(); };
     if (auto url = parse_url(settings_.public_key)) return [url = *url] { return fetch_key_from(url); };
     return fetch_from_file(settings_.public_key);

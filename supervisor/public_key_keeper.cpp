@@ -24,13 +24,18 @@ PublicKeyKeeper::Fetch fetch_from_file(std::string path) {
   return [path = std::move(path)] { return read_key_file(path); };
 }
 
-PublicKeyKeeper::PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string file,
-                                 std::function<void()> on_change)
-    : fetch_(std::move(fetch)), file_(std::move(file)), on_change_(std::move(on_change)), wake_(executor) {
-  auto kept = read_file(file_, kLongestKeyPem + 1);
-  if (!kept) return;
-  if (auto parsed = parse_public_key(*kept))
-    newest_ = *kept;
+PublicKeyKeeper::PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string source,
+                                 std::string file, std::function<void()> on_change)
+    : fetch_(std::move(fetch)),
+      head_("Fetched from " + source + "\n"),
+      file_(std::move(file)),
+      on_change_(std::move(on_change)),
+      wake_(executor) {
+  auto kept = read_file(file_, head_.size() + kLongestKeyPem + 1);
+  if (!kept || !kept->starts_with(head_)) return;
+  std::string pem = kept->substr(head_.size());
+  if (auto parsed = parse_public_key(pem))
+    newest_ = std::move(pem);
   else
     spdlog::warn("Public key kept in {}: {}", file_, parsed.error().message);
 }
@@ -57,7 +62,7 @@ void PublicKeyKeeper::take(std::string pem) {
                  kOverlap.count());
   }
   newest_ = std::move(pem);
-  if (!write_file_atomically(file_, newest_, 0644))
+  if (!write_file_atomically(file_, head_ + newest_, 0644))
     spdlog::warn("Cannot keep the public key in {}: {}; it is fetched again at the next start", file_,
                  std::strerror(errno));
   on_change_();
@@ -86,7 +91,8 @@ Awaitable<> PublicKeyKeeper::run() {
     }
     auto until = Clock::now() + pause;
     co_await wait_until([&] { return Clock::now() >= until; }, until);
-    co_await wait_until([&] { return wanted_; }, Clock::time_point::max());
+    auto unasked = Clock::now() + kLongestUnasked;
+    co_await wait_until([&] { return wanted_ || Clock::now() >= unasked; }, unasked);
   }
 }
 

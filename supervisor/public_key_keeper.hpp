@@ -1,6 +1,6 @@
 // The autoscaler's public key: fetched with retries, kept on disk for the next start, fetched again when
-// signatures begin to fail. The key before the newest stays valid for an overlap. An answer that is no usable
-// key is a failed fetch.
+// signatures fail, and now and then without that. The key before the newest stays valid for an overlap. An
+// answer that is no usable key is a failed fetch.
 //
 // Threads: the supervisor's loop.
 #pragma once
@@ -24,10 +24,14 @@ class PublicKeyKeeper {
   // Clients hold routes that were signed with the old key for as long as they wait for a turn.
   static constexpr std::chrono::minutes kOverlap{10};
 
+  // A key that was withdrawn must not stay good only because none but its holders come.
+  static constexpr std::chrono::hours kLongestUnasked{1};
+
   using Fetch = std::function<Awaitable<Result<std::string>>()>;
 
-  // `file`: where the key is kept. `on_change` is called when keys() has changed.
-  PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string file,
+  // `source` is where `fetch` asks: a key that was kept in `file` from elsewhere is not trusted. `on_change`
+  // is called when keys() has changed.
+  PublicKeyKeeper(asio::any_io_executor executor, Fetch fetch, std::string source, std::string file,
                   std::function<void()> on_change);
 
   // Fetches, retries, and then waits for refetch(). Ends with the io_context.
@@ -49,6 +53,7 @@ class PublicKeyKeeper {
   Awaitable<> wait_until(Predicate reached, Clock::time_point look);
 
   Fetch fetch_;
+  const std::string head_;  // of the file: says where its key is from
   std::string file_;
   std::function<void()> on_change_;
   asio::steady_timer wake_;

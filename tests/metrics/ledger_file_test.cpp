@@ -44,6 +44,24 @@ TEST_F(LedgerFileTest, NextSupervisorTakesTheBooksUpWhereTheyWereLeft) {
   EXPECT_FALSE(moved_aside());
 }
 
+// An instance that comes back with another outside port: its routes may be numbered from the start.
+TEST_F(LedgerFileTest, RequestNumbersBeginAnewWithAnotherUrlAndTheBooksGoOn) {
+  ledger_->numbered_for("http://203.0.113.9:41234");
+  EXPECT_EQ(ledger_->accept(kOwner, signed_request(5)).first, Verdict::kReplayed) << "it is the first URL";
+  ledger_->finish(accept(signed_request(1000)), {});
+  reopen();
+  ledger_->numbered_for("http://203.0.113.9:41234");
+  EXPECT_EQ(ledger_->accept(kOwner, signed_request(6)).first, Verdict::kStale);
+  reopen();
+  ledger_->numbered_for("http://203.0.113.9:52345");
+  accept(signed_request(6));
+  EXPECT_EQ(ledger_->accept(kOwner, signed_request(6)).first, Verdict::kReplayed);
+  LedgerSnapshot books = ledger_->snapshot();
+  EXPECT_EQ(books.totals.received.requests, 3);
+  EXPECT_EQ(books.distinct_reqnums, 3u);
+  EXPECT_FALSE(moved_aside());
+}
+
 TEST_F(LedgerFileTest, SupervisorContinuesTheBooksThatAnOldProxyStillHas) {
   auto proxy = Ledger::attach(path_).value();
   reopen();

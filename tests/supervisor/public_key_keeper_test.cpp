@@ -22,7 +22,7 @@ class PublicKeyKeeperTest : public testing::Test {
   // As at the start of a worker.
   void start() {
     keeper.emplace(
-        io.get_executor(), [this] { return fetch(); }, file, [this] { ++changes; });
+        io.get_executor(), [this] { return fetch(); }, source, file, [this] { ++changes; });
     asio::co_spawn(io, keeper->run(), [](std::exception_ptr problem) {
       if (problem) std::rethrow_exception(problem);
     });
@@ -41,14 +41,20 @@ class PublicKeyKeeperTest : public testing::Test {
     keeper->refetch();
     settle();
   }
-  void keep_on_disk(const std::string& text) { std::ofstream(file, std::ios::trunc) << text; }
+  void keep_on_disk(const std::string& text) {
+    std::ofstream(file, std::ios::trunc) << "Fetched from " << source << "\n" << text;
+  }
   std::string on_disk() {
     std::ifstream stream(file);
+    std::string head;
+    std::getline(stream, head);
+    EXPECT_EQ(head, "Fetched from " + source);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
 
   MovableClock clock;
   TemporaryFolder folder;
+  std::string source = "https://autoscaler.example";
   const std::string file = folder / "public_key.pem";
   asio::io_context io;
   const std::string half_a_key = named_public_pem("first").substr(0, 200);
@@ -77,10 +83,19 @@ TEST_F(PublicKeyKeeperTest, ServesWithTheKeyOfTheLastStartUntilItHasANewerOne) {
   EXPECT_EQ(changes, 0) << "and wasn't";
 }
 
+// Whoever names another source may do so because the key of the former one has leaked.
+TEST_F(PublicKeyKeeperTest, TrustsNoKeyThatWasKeptFromAnotherSource) {
+  keep_on_disk(named_public_pem("kept"));
+  source = "https://autoscaler.example/v2";
+  answer = fail("no answer");
+  start();
+  EXPECT_THAT(keeper->keys(), IsEmpty());
+}
+
 TEST_F(PublicKeyKeeperTest, TakesNoGarbageFromTheDisk) {
   for (const std::string& text : {std::string(), std::string("<html>"), half_a_key, endless_key}) {
     keep_on_disk(text);
-    keeper.emplace(io.get_executor(), nullptr, file, nullptr);
+    keeper.emplace(io.get_executor(), nullptr, source, file, nullptr);
     EXPECT_THAT(keeper->keys(), IsEmpty()) << text.substr(0, 40);
   }
 }
@@ -112,10 +127,15 @@ TEST_F(PublicKeyKeeperTest, IsNotHurriedWhileItRetries) {
   EXPECT_EQ(fetches, 1);
 }
 
-TEST_F(PublicKeyKeeperTest, LeavesTheAutoscalerAloneWhileTheKeyIsGood) {
+// A key that was withdrawn would stay good for ever while only its holders come.
+TEST_F(PublicKeyKeeperTest, AsksHourlyWhenNobodyMakesItAsk) {
   start();
-  skip(24h);
+  skip(PublicKeyKeeper::kLongestUnasked - 1s);
   EXPECT_EQ(fetches, 1);
+  skip(62s);
+  EXPECT_EQ(fetches, 2);
+  skip(PublicKeyKeeper::kLongestUnasked - 1s);
+  EXPECT_EQ(fetches, 2);
 }
 
 // A stranger's wrong signatures ask for a fetch as often as he likes.
