@@ -30,12 +30,14 @@ Awaitable<bool> wait_for_state(ProxyThread& thread, ActiveRequest& active, Clock
   co_return !active.aborted();
 }
 
+bool is_away(ModelPhase phase) {
+  return phase == ModelPhase::kLoading || phase == ModelPhase::kUnhealthy;
+}
+
 // Ready again, or given up on.
 Awaitable<bool> wait_until_back(ProxyThread& thread, ActiveRequest& active) {
   auto until = std::min(Clock::now() + thread.core.relay_limits.hold, active.whole_until());
-  bool moved = co_await wait_for_state(thread, active, until, [&] {
-    return thread.live.phase == ModelPhase::kReady || thread.live.phase == ModelPhase::kDraining;
-  });
+  bool moved = co_await wait_for_state(thread, active, until, [&] { return !is_away(thread.live.phase); });
   co_return moved&& thread.live.phase == ModelPhase::kReady;
 }
 
@@ -51,10 +53,13 @@ Holding::Holding(ProxyThread& thread, ActiveRequest& active, bool hold)
 
 Awaitable<bool> Holding::server_is_there() {
   ++sends_;
-  if (hold_ && thread_.live.phase != ModelPhase::kReady) {
+  if (hold_ && is_away(thread_.live.phase)) {
     bool back = co_await wait_until_back(thread_, active_);
     if (!back) co_return false;
   }
+  // While the worker drains, what waited for its turn is served by the server that still runs; if that dies,
+  // there won't be another.
+  hold_ = hold_ && thread_.live.phase != ModelPhase::kDraining;
   epoch_ = thread_.live.epoch;
   co_return true;
 }

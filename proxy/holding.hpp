@@ -28,7 +28,7 @@ class Holding {
  private:
   ProxyThread& thread_;
   ActiveRequest& active_;
-  const bool hold_;
+  bool hold_;
   int sends_ = 0;
   std::uint64_t epoch_ = 0;  // at the last sending
 };

@@ -212,6 +212,19 @@ class QueueTest : public AccountingTest {
   }
 };
 
+// What was let in is served, though the worker takes nothing more; it is also held over restarts in
+// production.
+TEST_F(QueueTest, RequestsThatWaitAreServedWhileTheWorkerDrains) {
+  setup_.relay_limits.hold = std::chrono::seconds(60);
+  Exchange first = begin(generate_as(1, 1));
+  RawClient second = queue_up(generate_as(2, 2));
+  proxy().set_phase(ModelPhase::kDraining);
+  first.server.answer(200, "done");
+  EXPECT_EQ(first.client.read_response().body, "done");
+  expect_served_next(first.server, second, 2);
+  EXPECT_EQ(proxy().books().totals.served.requests, 2u);
+}
+
 TEST_F(QueueTest, RequestsAreServedOneAfterTheOtherInTheirOrder) {
   Exchange first = begin(generate_as(1, 1));
   RawClient second = queue_up(generate_as(2, 2)), third = queue_up(generate_as(3, 3));
