@@ -9,7 +9,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
-#include "proxy/failure_detector.hpp"
+#include "launchers/failure_detector.hpp"
 #include "proxy/socket_now.hpp"
 
 namespace cppworker {

@@ -10,6 +10,7 @@
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
 #include "common/text.hpp"
+#include "launchers/failure_detector.hpp"
 
 namespace cppworker {
 namespace {
@@ -27,6 +28,15 @@ struct Outcome {
   std::string problem;
 };
 
+// A server that fails fast behind a 200 would else look many times as fast as it is.
+std::optional<std::string> failure_inside(const HttpResponse& response, const BenchmarkPlan& plan) {
+  if (response.body.empty()) return "status 200 without a body";
+  FailureDetector failures(plan.failure_lines);
+  failures.see(response.body);
+  if (!failures.found()) return std::nullopt;
+  return "a failure inside a 200: " + printable(trim(response.body), kQuotedError);
+}
+
 Awaitable<Outcome> run_request(const BenchmarkPlan& plan) {
   HttpRequest request;
   request.method = "POST";
@@ -43,6 +53,8 @@ Awaitable<Outcome> run_request(const BenchmarkPlan& plan) {
   } else if (!response->ok()) {
     outcome.problem =
         "status " + std::to_string(response->status) + ": " + printable(trim(response->body), kQuotedError);
+  } else if (auto failure = failure_inside(*response, plan)) {
+    outcome.problem = *failure;
   } else {
     outcome.work = work;
   }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/async.hpp"
 #include "common/result.hpp"
@@ -29,6 +30,8 @@ struct BenchmarkPlan {
   // A body per request: with another prompt each time, so that no cache answers. Called on the awaiting
   // thread.
   std::function<std::string()> make_body;
+  // How a line begins that tells of a failure inside a 200 (of the endpoint).
+  std::vector<std::string> failure_lines;
   // Work units of a request with this body.
   std::function<double(std::string_view body)> work_of;
 };

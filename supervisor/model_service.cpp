@@ -308,6 +308,7 @@ Awaitable<> ModelService::measure(std::uint64_t launch) {
   plan.path = definition.endpoint;
   plan.runs = definition.runs;
   plan.concurrency = definition.concurrency;
+  plan.failure_lines = endpoint->failure_lines;
   plan.make_body = [maker = std::make_shared<PayloadTemplate>(std::move(*body))] { return maker->expand(); };
   plan.work_of = [evaluator](std::string_view payload) {
     auto work = evaluator->milli_units(payload);

@@ -64,6 +64,20 @@ TEST_F(BenchmarkTest, CountsWorkPerSecondOfTheBestRun) {
   EXPECT_GT(result->max_perf, 1000);
 }
 
+// ooba out of memory: 200 and no text, within a millisecond.
+TEST_F(BenchmarkTest, CountsNoFailureInsideA200) {
+  int requests = 0;
+  HttpStub server(io, [&](const HttpStub::Request&) {
+    return HttpStub::Answer{.body = ++requests % 2 == 0 ? "" : "{\"results\": [{\"text\": \"\"}]}"};
+  });
+  BenchmarkPlan plan = plan_for(server);
+  plan.failure_lines = {"{\"results\": [{\"text\": \"\""};
+  const auto result = run_coroutine(io, run_benchmark(std::move(plan)));
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("not one of 8 requests succeeded"));
+  EXPECT_THAT(result.error().message, HasSubstr("200"));
+}
+
 TEST_F(BenchmarkTest, CountsOnlyWhatSucceeded) {
   int requests = 0;
   HttpStub server(io, [&](const HttpStub::Request&) {

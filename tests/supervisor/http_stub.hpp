@@ -22,7 +22,7 @@ class HttpStub {
   };
   struct Answer {
     int status = 200;
-    std::string body{};
+    std::string body = "{}";
     std::string content_type = "application/json";
     bool never = false;                  // keeps the connection open without a word
     std::chrono::milliseconds delay{0};  // before the answer

@@ -1,4 +1,4 @@
-#include "proxy/failure_detector.hpp"
+#include "launchers/failure_detector.hpp"
 
 #include <gtest/gtest.h>
 
