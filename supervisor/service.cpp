@@ -53,7 +53,8 @@ void Service::process(ServiceEvent event) {
   if (state_.phase != before)
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
   for (const ServiceAction& action : next.actions) perform(action);
-  if (state_.phase != before && ends_run(state_.phase) && state_.cause != FailureCause::kNone)
+  // Not the present phase: a sweep that finds nothing has brought the next event about already, in there.
+  if (next.state.phase != before && ends_run(next.state.phase) && next.state.cause != FailureCause::kNone)
     write_post_mortem();
   if (state_.phase != before && hooks_.on_change) hooks_.on_change();
 }

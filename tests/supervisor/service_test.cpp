@@ -5,6 +5,7 @@
 #include <csignal>
 #include <fstream>
 #include <optional>
+#include <boost/asio/post.hpp>
 
 #include "tests/common/movable_clock.hpp"
 #include "tests/supervisor/fake_process_runner.hpp"
@@ -423,6 +424,17 @@ TEST_F(ServiceTest, TellsADeathForLackOfMemoryFromOthers) {
   ASSERT_TRUE(reaches(Phase::kBackoff));
   EXPECT_EQ(service->last_error(), "the model failed: the process ended: signal 9 (SIGKILL), out of memory");
   EXPECT_TRUE(left.back().exit->out_of_memory);
+}
+
+// As in life: the exit is a handler of the loop, in which a sweep that finds nothing ends at once.
+TEST_F(ServiceTest, TellsOfAFailureOnceAlsoWhenTheSweepEndsAtOnce) {
+  make();
+  become_ready();
+  asio::post(io, [&] { processes.exit_by_signal(SIGKILL); });
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  settle();
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].in_flight.size(), 1u);
 }
 
 TEST_F(ServiceTest, TellsNothingOfAStopThatWasAskedFor) {
