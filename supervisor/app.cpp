@@ -152,6 +152,9 @@ class WorkerApp {
     model.backend = backend_;
     model.server = server;
     model.health_path = settings_.health_path;
+    model.log_file = settings_.model_log;
+    model.log_limits = settings_.logs;
+    model.log_child_lines = settings_.log_child_lines;
     model.run_dir = settings_.run_dir;
     model.program_dir = std::filesystem::path(proxy_program_).parent_path();
     model.benchmark = settings_.benchmark;
@@ -169,6 +172,7 @@ class WorkerApp {
     ProxyServiceSetup setup;
     setup.program = proxy_program_;
     setup.settings_file = proxy_file;
+    setup.log_json = settings_.log_json;
     setup.listener = listener_->native_handle();
     setup.session_listener = session_listener_->native_handle();
     setup.on_notice = [this](ProxyNotice notice) { on_notice(notice); };

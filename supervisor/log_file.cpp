@@ -19,9 +19,18 @@ constexpr std::size_t kBufferSize = 64 << 10;
 // Logs may hold prompts.
 constexpr mode_t kMode = 0600;
 
+// When the file was made; where the file system doesn't know, when it was written last.
+std::chrono::system_clock::time_point birth_of(int file, const struct stat& about) {
+  struct statx more {};
+  const bool known =
+      ::statx(file, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME);
+  return std::chrono::system_clock::from_time_t(known ? more.stx_btime.tv_sec : about.st_mtime);
+}
+
 }  // namespace
 
-LogFile::LogFile(std::string path, LogFileLimits limits) : path_(std::move(path)), limits_(limits) {}
+LogFile::LogFile(std::string path, LogFileLimits limits, Now now)
+    : path_(std::move(path)), limits_(limits), now_(std::move(now)) {}
 
 LogFile::~LogFile() {
   flush();
@@ -35,7 +44,7 @@ void LogFile::append(std::string_view line) {
 
 void LogFile::flush() {
   if (buffer_.empty()) return;
-  if (file_ && size_ > 0 && size_ + buffer_.size() > limits_.largest) rotate();
+  if (file_ && is_due()) rotate();
   if (file_ || open()) {
     std::string_view rest = buffer_;
     while (!rest.empty()) {
@@ -76,8 +85,16 @@ bool LogFile::open() {
   }
   file_ = std::move(file);
   size_ = static_cast<std::uint64_t>(about.st_size);
-  if (size_ > 0 && size_ + buffer_.size() > limits_.largest) rotate();
+  began_ = birth_of(file_.get(), about);
+  if (is_due()) rotate();
   return file_ || open();
+}
+
+bool LogFile::is_due() const {
+  if (size_ == 0) return false;
+  const bool full = size_ + buffer_.size() > limits_.largest;
+  const bool old = limits_.oldest.count() > 0 && now_() - began_ >= limits_.oldest;
+  return full || old;
 }
 
 // name.1 becomes name.2, name becomes name.1; the oldest is overwritten. When renaming fails (a read-only
@@ -88,12 +105,30 @@ void LogFile::rotate() {
     ::rename((path_ + "." + std::to_string(number - 1)).c_str(),
              (path_ + "." + std::to_string(number)).c_str());
   const bool moved = limits_.files > 1 && ::rename(path_.c_str(), (path_ + ".1").c_str()) == 0;
+  drop_surplus();
   if (moved) {
     file_.reset();
   } else if (::ftruncate(file_.get(), 0) == 0) {
     size_ = 0;
   } else {
     note_error(errno);
+  }
+}
+
+// Beyond the number of files, or of bytes with the new one at its largest: the oldest go first.
+void LogFile::drop_surplus() {
+  std::uint64_t bytes = limits_.largest;
+  for (int number = 1;; ++number) {
+    const std::string name = path_ + "." + std::to_string(number);
+    struct stat about {};
+    if (::stat(name.c_str(), &about) != 0) {
+      // A gap among ours; behind them it is the end.
+      if (number < limits_.files) continue;
+      return;
+    }
+    bytes += static_cast<std::uint64_t>(about.st_size);
+    if (number >= limits_.files || bytes > limits_.total)
+      if (::unlink(name.c_str()) != 0) return;
   }
 }
 

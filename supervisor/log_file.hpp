@@ -1,4 +1,4 @@
-// A log file that is bounded: name, name.1 (newer) and name.2 (older) at most.
+// A log file that is bounded: name, name.1 (newer), name.2 (older) and so on, in number and in bytes.
 //
 // Writing a log must never hurt the service: errors (a full disk, a folder that vanished) are counted, the
 // lines are lost, and the next flush tries again. Threads: one owner. It writes to the page cache of a local
@@ -6,7 +6,9 @@
 // refused.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -18,11 +20,18 @@ struct LogFileLimits {
   std::uint64_t largest =
       10 << 20;   // bytes of one file: an editor still opens it, and it holds days of a server
   int files = 3;  // with the one being written
+  // After this the file makes room for a new one, however small it is; 0: never.
+  std::chrono::seconds oldest{0};
+  // Of all files together, whatever an earlier start with other limits has left; at least `largest`.
+  std::uint64_t total = 64 << 20;
 };
 
 class LogFile {
  public:
-  explicit LogFile(std::string path, LogFileLimits limits = {});
+  using Now = std::function<std::chrono::system_clock::time_point()>;
+
+  // `now` is another than the system's in tests alone.
+  explicit LogFile(std::string path, LogFileLimits limits = {}, Now now = std::chrono::system_clock::now);
   ~LogFile();
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
@@ -42,13 +51,17 @@ class LogFile {
 
  private:
   bool open();
+  bool is_due() const;
   void rotate();
+  void drop_surplus();
   void note_error(int cause);
 
   std::string path_;
   LogFileLimits limits_;
+  Now now_;
   UniqueFd file_;
   std::uint64_t size_ = 0;
+  std::chrono::system_clock::time_point began_{};  // when the file was made
   std::string buffer_;
   std::uint64_t write_errors_ = 0;
   std::uint64_t rotations_ = 0;

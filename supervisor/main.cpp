@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <CLI/CLI.hpp>
 
+#include "common/json_log.hpp"
 #include "common/logging.hpp"
 #include "supervisor/app.hpp"
 #include "supervisor/environment.hpp"
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
     return kExitConfig;
   }
   start_logging("cppworker", settings->log_level);
+  if (settings->log_json) log_as_json();
   try {
     return run_worker(*settings, program.parent_path());
   } catch (const std::exception& error) {

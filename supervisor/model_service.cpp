@@ -20,6 +20,10 @@ namespace {
 
 // Between two looks at what a loading server's processes do: each reads two files a process.
 constexpr std::chrono::seconds kStartupLook{5};
+// Between two looks at a log that the server writes itself: as late as a line may be noticed.
+constexpr std::chrono::milliseconds kFollowInterval{250};
+// A child's line in our own log; the file has the whole.
+constexpr std::size_t kLongestChildLine = 4 << 10;
 
 // A hook's own deadline comes first; what it left is ended before it is over.
 constexpr std::chrono::seconds kHookMargin{10};
@@ -123,7 +127,14 @@ ModelService::ModelService(asio::io_context& io, ProcessRunner& processes, Model
       readiness_(matcher_.has_ready_pattern()),
       startup_(setup_.backend.startup.no_progress),
       health_(io, processes, make_watch()),
-      log_(setup_.run_dir + "/logs/model.log") {}
+      log_(setup_.run_dir + "/logs/model.log", setup_.log_limits) {
+  const std::string file = setup_.log_file.value_or(setup_.backend.log.file);
+  if (setup_.log_child_lines)
+    child_lines_.emplace([logger = spdlog::default_logger()->clone("model")](std::string_view line) {
+      logger->info("{}", printable(line, kLongestChildLine));
+    });
+  if (!file.empty()) follower_.emplace(file, [this](std::string_view line) { read_line(line); });
+}
 
 Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
   ProcessSpec spec;
@@ -147,10 +158,12 @@ void ModelService::on_launched() {
   restart_asked_ = false;
   for (LineSplitter& splitter : splitters_) splitter = LineSplitter();
   health_.launched();
+  if (follower_) follower_->begin();
 }
 
 // Its last words often lack the line's end.
 void ModelService::on_gone() {
+  if (follower_) follower_->finish();
   readiness_.exited();
   health_.gone();
   unwell_.clear();
@@ -166,8 +179,14 @@ void ModelService::on_output(OutputStream stream, std::string_view bytes) {
 
 void ModelService::on_line(std::string_view line) {
   log_.append(line);
+  read_line(line);
+}
+
+// Lines of the server's own file come here, too: they lie on the disk already.
+void ModelService::read_line(std::string_view line) {
   std::string_view plain = strip_ansi(line, plain_);
   ring_.append(plain);
+  if (child_lines_) child_lines_->add(plain, std::chrono::steady_clock::now());
   LogEvents events = matcher_.match(plain);
   health_.saw_line();
   if (events.ready) readiness_.saw_ready_line();
@@ -228,11 +247,20 @@ HealthWatchSetup ModelService::make_watch() {
 }
 
 void ModelService::watch() {
-  health_.run();
   // A bug, as in HealthWatch.
-  asio::co_spawn(io_, watch_startup(), [](std::exception_ptr error) {
+  const auto rethrow = [](std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
-  });
+  };
+  health_.run();
+  asio::co_spawn(io_, watch_startup(), rethrow);
+  if (follower_) asio::co_spawn(io_, follow_log(), rethrow);
+}
+
+Awaitable<> ModelService::follow_log() {
+  while (true) {
+    if (service_->pid() > 0) follower_->poll();
+    co_await sleep_for(kFollowInterval);
+  }
 }
 
 void ModelService::on_judged(const Judgement& judgement) {
@@ -262,6 +290,7 @@ Awaitable<> ModelService::watch_startup() {
         service_->post(ServiceEventKind::kNoProgress);
       }
     }
+    if (child_lines_) child_lines_->tick(std::chrono::steady_clock::now());
     co_await sleep_for(kStartupLook);
   }
 }

@@ -10,9 +10,11 @@
 #include <string>
 
 #include "launchers/backend_definition.hpp"
+#include "supervisor/child_lines.hpp"
 #include "supervisor/health_watch.hpp"
 #include "supervisor/line_splitter.hpp"
 #include "supervisor/log_file.hpp"
+#include "supervisor/log_follower.hpp"
 #include "supervisor/log_matcher.hpp"
 #include "supervisor/log_ring.hpp"
 #include "supervisor/readiness.hpp"
@@ -27,6 +29,9 @@ struct ModelServiceSetup {
   std::optional<std::string> health_path;  // instead of the definition's main probe
   std::string run_dir;
   std::string program_dir;  // where the worker's own programs lie
+  LogFileLimits log_limits{};
+  bool log_child_lines = false;           // in our own log, too
+  std::optional<std::string> log_file{};  // MODEL_LOG, instead of the definition's log.file
   bool benchmark = true;
   std::function<void()> on_change;  // phase or figures
   std::function<void()> on_give_up;
@@ -74,6 +79,8 @@ class ModelService {
   Result<ProcessSpec> make_spec(const std::string& tree_mark);
   void on_output(OutputStream stream, std::string_view bytes);
   void on_line(std::string_view line);
+  void read_line(std::string_view line);
+  Awaitable<> follow_log();
   void on_launched();
   void on_gone();
   void on_ready();
@@ -90,7 +97,9 @@ class ModelService {
   StartupWatch startup_;
   HealthWatch health_;
   LogFile log_;
+  std::optional<LogFollower> follower_;
   LogRing ring_;
+  std::optional<ChildLines> child_lines_;
   LineSplitter splitters_[2];
   std::string plain_;  // storage for a line without its colours
   ModelFigures figures_;

@@ -81,6 +81,7 @@ Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
   spec.name = "proxy";
   spec.program = setup_.program;
   spec.args = {"--settings", setup_.settings_file, "--owner", std::to_string(owner_)};
+  if (setup_.log_json) spec.args.emplace_back("--json-log");
   spec.environment = child_environment({}, {}, tree_mark);  // it parses strangers' bytes: it gets nothing
   spec.environment.emplace_back(kAllocatorSetting);
   spec.pass_fds = {setup_.listener, for_proxy_.get(), setup_.session_listener};

@@ -17,7 +17,8 @@
 namespace cppworker {
 
 struct ProxyServiceSetup {
-  std::string program;        // path of cppworker-proxy
+  std::string program;  // path of cppworker-proxy
+  bool log_json = false;
   std::string settings_file;  // path of what it reads (common/proxy_settings.hpp)
   int listener = -1;          // the public port's socket
   int session_listener = -1;  // that of the sessions' port

@@ -56,6 +56,18 @@ void read_tls(ConfigObject object, const fs::path& folder, Settings& settings) {
   object.finish();
 }
 
+void read_logs(ConfigObject object, LogFileLimits& logs) {
+  auto bytes = [&](const char* key, std::uint64_t otherwise) {
+    return static_cast<std::uint64_t>(
+        object.integer(key, static_cast<std::int64_t>(otherwise), 64 << 10, std::int64_t{1} << 40));
+  };
+  logs.largest = bytes("max_file_bytes", logs.largest);
+  logs.files = static_cast<int>(object.integer("max_files", logs.files, 1, 1000));
+  logs.oldest = std::chrono::hours(object.integer("max_age_h", 0, 0, 24 * 365));
+  logs.total = bytes("max_total_bytes", std::max(logs.total, logs.largest));
+  object.finish();
+}
+
 void read_file_layer(const std::string& path, Settings& settings) {
   nlohmann::json json = load_config(path);
   ConfigObject object(ConfigValue(json, path, ""));
@@ -66,6 +78,9 @@ void read_file_layer(const std::string& path, Settings& settings) {
       settings.backend_dirs.push_back(fs::path(path).parent_path() / dir);
   settings.run_dir = object.string("run_dir", settings.run_dir);
   if (auto level = object.optional("log_level")) settings.log_level = level->as_choice(kLogLevels);
+  if (auto format = object.optional("log_format"))
+    settings.log_json = format->as_choice({"text", "json"}) == "json";
+  settings.log_child_lines = object.boolean("log_child_lines", settings.log_child_lines);
   settings.listen_address = object.string("listen_address", settings.listen_address);
   settings.port = static_cast<std::uint16_t>(object.integer("port", settings.port, 0, kMaxPort));
   if (auto port = object.optional("session_port"))
@@ -94,6 +109,11 @@ void read_file_layer(const std::string& path, Settings& settings) {
       static_cast<int>(object.integer("drain_timeout_s", settings.drain_timeout_s, 0, 24 * 3600));
   if (auto tls = object.optional("tls"))
     read_tls(ConfigObject(*tls), fs::absolute(path).parent_path(), settings);
+  if (auto path = object.optional("model_log")) {
+    settings.model_log = path->as_string();
+    if (!settings.model_log->starts_with('/')) path->refuse("must be an absolute path");
+  }
+  if (auto logs = object.optional("logs")) read_logs(ConfigObject(*logs), settings.logs);
   if (auto proxy = object.optional("proxy")) read_proxy(ConfigObject(*proxy), settings.proxy);
   object.finish();
 }
@@ -177,6 +197,10 @@ void read_environment_layer(const ReadVariable& variable, Settings& settings) {
     EnvironmentLayer::refuse("PUBLIC_IPADDR", "must be an IP address or a host name");
 
   settings.proxy.unsecured = environment.flag("UNSECURED");
+  if (auto path = environment.text("MODEL_LOG")) {
+    if (!path->starts_with('/')) EnvironmentLayer::refuse("MODEL_LOG", "must be an absolute path");
+    settings.model_log = *path;
+  }
   if (auto path = environment.text("MODEL_HEALTH_ENDPOINT")) {
     if (!path->starts_with('/')) EnvironmentLayer::refuse("MODEL_HEALTH_ENDPOINT", "must begin with '/'");
     settings.health_path = *path;

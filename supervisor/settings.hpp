@@ -12,6 +12,7 @@
 #include "common/proxy_settings.hpp"
 #include "common/result.hpp"
 #include "common/url.hpp"
+#include "supervisor/log_file.hpp"
 
 namespace cppworker {
 
@@ -27,6 +28,8 @@ struct Settings {
   std::vector<std::string> backend_dirs;  // where backends' folders lie; searched in order
   std::string run_dir;
   std::string log_level = "info";
+  bool log_json = false;         // our own log as JSON lines
+  bool log_child_lines = false;  // the inference server's lines in it; prompts may be among them
 
   std::string listen_address = "0.0.0.0";
   std::uint16_t port = 3000;  // 0: any free one, for tests
@@ -42,6 +45,8 @@ struct Settings {
   std::string public_url;                  // as the autoscaler gives it to clients
   std::optional<std::string> server_url;   // instead of the backend's own
   std::optional<std::string> health_path;  // MODEL_HEALTH_ENDPOINT
+  std::optional<std::string> model_log;    // MODEL_LOG: a log that the inference server writes itself
+  LogFileLimits logs;                      // of the file with what the inference server prints
   bool benchmark = true;                   // false: max_perf stays 0
 
   // Requests in flight may end; beyond this they are cut. A rented instance is gone soon after its SIGTERM.

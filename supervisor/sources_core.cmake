@@ -13,6 +13,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   limit_mark.cpp
   line_splitter.cpp
   log_file.cpp
+  log_follower.cpp
   log_matcher.cpp
   orphan_reaper.cpp
   port_check.cpp

@@ -55,6 +55,44 @@ TEST(LogFile, KeepsSoManyFilesOfSuchASize) {
   EXPECT_EQ(log.rotations(), 3u);
 }
 
+TEST(LogFile, MakesRoomForANewOneWhenItIsOld) {
+  using namespace std::chrono_literals;
+  const TemporaryFolder folder;
+  const std::string path = folder / "model.log";
+  auto now = std::chrono::system_clock::now();
+  const auto write = [&](const char* line) {
+    LogFile log(path, {.oldest = 24h}, [&] { return now; });
+    log.append(line);
+    log.flush();
+    return log.rotations();
+  };
+  EXPECT_EQ(write("one"), 0u);
+  now += 23h;
+  EXPECT_EQ(write("two"), 0u);
+  now += 2h;
+  EXPECT_EQ(write("three"), 1u) << "also when the worker was started again meanwhile";
+  EXPECT_EQ(content(path), "three\n");
+  EXPECT_EQ(content(path + ".1"), "one\ntwo\n");
+}
+
+TEST(LogFile, DropsTheOldestBeyondItsTotal) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "model.log";
+  // An earlier start kept more of them, and larger ones.
+  for (int number = 1; number <= 6; ++number)
+    ASSERT_TRUE(write_file_atomically(path + "." + std::to_string(number), std::string(30, 'x')));
+  LogFile log(path, {.largest = 10, .files = 4, .total = 60});
+  log.append("aaaaaaa");
+  log.flush();
+  log.append("bbbbbbb");
+  log.flush();
+  EXPECT_EQ(content(path), "bbbbbbb\n");
+  EXPECT_EQ(content(path + ".1"), "aaaaaaa\n");
+  EXPECT_EQ(content(path + ".2"), std::string(30, 'x'));
+  for (int number = 3; number <= 6; ++number)
+    EXPECT_EQ(content(path + "." + std::to_string(number)), "(none)") << number;
+}
+
 TEST(LogFile, CountsWhatAnEarlierRunWrote) {
   const TemporaryFolder folder;
   const std::string path = folder / "model.log";

@@ -124,6 +124,28 @@ TEST_F(ModelServiceTest, WritesTheLogToAFileAsItWasPrinted) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "\x1b[31mred\x1b[0m\nplain\n");
 }
 
+// MODEL_LOG: servers whose launch script sends their output elsewhere.
+TEST_F(ModelServiceTest, BelievesTheServersOwnLogFileAsMuch) {
+  setup.log_file = folder / "infer.log";
+  std::ofstream(*setup.log_file) << kReadyLine << "\n";
+  start();
+  skip(1s);
+  EXPECT_EQ(phase(), Phase::kStarting) << "the line is an earlier launch's";
+  std::ofstream(*setup.log_file, std::ios::app) << kReadyLine << "\n";
+  skip(1s);
+  EXPECT_TRUE(reaches(Phase::kReady));
+  EXPECT_THAT(model->last_lines().lines(), ElementsAre(kReadyLine));
+}
+
+TEST_F(ModelServiceTest, TakesTheLastWordsFromThereToo) {
+  setup.backend.log.file = folder / "infer.log";
+  start();
+  std::ofstream(setup.backend.log.file) << "CUDA out of mem";
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_THAT(model->last_lines().lines(), ElementsAre("CUDA out of mem"));
+}
+
 TEST_F(ModelServiceTest, StopsOnALineThatSaysItCannotGoOn) {
   start();
   print("Error: ShardCannotStart");

@@ -213,6 +213,7 @@ TEST_F(SettingsTest, NameTheVariableThatIsWrongWithoutItsValue) {
       {"USE_SSL", "must be true or false"},
       {"UNSECURED", "must be true or false"},
       {"MODEL_HEALTH_ENDPOINT", "must begin with '/'"},
+      {"MODEL_LOG", "must be an absolute path"},
       {"VAST_TCP_PORT_3000", "must be an integer from 1 to 65535"},
   };
   for (const auto& [name, message] : cases) {
@@ -237,6 +238,28 @@ TEST_F(SettingsTest, TakeAnEmptyVariableForAbsent) {
   EXPECT_EQ(settings().port, 3000);
   EXPECT_EQ(settings().container_id, std::nullopt);
   EXPECT_EQ(settings().health_path, std::nullopt);
+}
+
+TEST_F(SettingsTest, ReadWhatIsKeptOfTheLogAndWhereTheServerWritesOne) {
+  write(R"({"model_log": "/var/log/a.log", "logs": {"max_file_bytes": 65536, "max_files": 9, "max_age_h": 24,
+            "max_total_bytes": 1000000}})");
+  variables["UNSECURED"] = "true";
+  EXPECT_EQ(settings().model_log, "/var/log/a.log");
+  EXPECT_FALSE(settings().log_json);
+  EXPECT_FALSE(settings().log_child_lines);
+  EXPECT_EQ(settings().logs.largest, 65536u);
+  EXPECT_EQ(settings().logs.files, 9);
+  EXPECT_EQ(settings().logs.oldest, std::chrono::hours(24));
+  EXPECT_EQ(settings().logs.total, 1'000'000u);
+  variables["MODEL_LOG"] = "/workspace/infer.log";
+  EXPECT_EQ(settings().model_log, "/workspace/infer.log");
+}
+
+TEST_F(SettingsTest, ReadHowTheWorkersOwnLogLooks) {
+  write(R"({"log_format": "json", "log_child_lines": true})");
+  EXPECT_TRUE(settings().log_json);
+  EXPECT_TRUE(settings().log_child_lines);
+  EXPECT_THAT(refusal_of(R"({"log_format": "xml"})"), HasSubstr("/log_format: must be one of"));
 }
 
 TEST_F(SettingsTest, KnowTheOlderNames) {

@@ -1,0 +1,50 @@
+// Follows a log file that a server writes itself, as `tail -F` does: across rotation (another file gets its
+// name), truncation (it begins anew, or a copy was taken and it was emptied), and half lines.
+//
+// Polled by its owner: file systems of containers don't all tell of changes, and a line may come a quarter of
+// a second late. What stood in the file when a launch began is an earlier launch's, and isn't read. Threads:
+// one owner.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/unique_fd.hpp"
+#include "supervisor/line_splitter.hpp"
+
+namespace cppworker {
+
+class LogFollower {
+ public:
+  // In one poll(), so that a file that grows by gigabytes doesn't hold up the loop.
+  static constexpr std::size_t kMostPerPoll = 1 << 20;
+
+  LogFollower(std::string path, LineSplitter::Sink sink) : path_(std::move(path)), sink_(std::move(sink)) {}
+
+  // A launch begins: only what is written from now on counts. The file needn't be there yet.
+  void begin();
+  // Hands over the lines that are new.
+  void poll();
+  // The writer is gone: what stands there without a line's end is a line too.
+  void finish();
+
+ private:
+  // Somebody may have emptied the file and written more than there was before: these bytes tell.
+  static constexpr std::size_t kRememberedBytes = 64;
+
+  bool open();
+  bool name_is_anothers() const;
+  bool begins_anew() const;
+  std::size_t read_new();
+  void begin_file(std::uint64_t offset);
+
+  const std::string path_;
+  const LineSplitter::Sink sink_;
+  UniqueFd file_;
+  std::uint64_t offset_ = 0;
+  std::string before_;  // the last bytes before the offset
+  LineSplitter splitter_;
+  bool complained_ = false;
+};
+
+}  // namespace cppworker
