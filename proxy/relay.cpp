@@ -10,6 +10,7 @@
 #include <boost/beast/http.hpp>
 
 #include "launchers/failure_detector.hpp"
+#include "proxy/closed_answer.hpp"
 #include "proxy/socket_now.hpp"
 
 namespace cppworker {
@@ -223,6 +224,11 @@ class Relay {
     std::string head =
         client_response_head(parser_->get(), framing_, length, result_.keep_alive, request_.request_id);
     bool head_sent = false;
+    // Where the end of the connection is the end of the answer. A GET's may well be empty: of a health route.
+    std::optional<ClosedAnswer> closed;
+    bool posted = request_.head.method() == http::verb::post;
+    if (posted && !length && !parser_->chunked() && framing_ != Framing::kNone)
+      closed.emplace(std::string_view(parser_->get()[http::field::content_type]));
     std::size_t piece_size = length ? std::clamp<std::uint64_t>(*length, 1, kLargestPiece) : kStreamPiece;
     std::unique_ptr<char[]> piece(new char[piece_size]);
 
@@ -244,7 +250,9 @@ class Relay {
         if (size > 0 && request_.books && is_progress(piece[0]))
           request_.books->count(Counter::kUpstreamBytes, size);
         if (result_.status == 200) failures_.see({piece.get(), size});
-        if ((error && error != http::error::need_buffer) || aborted()) {
+        if (closed) closed->see({piece.get(), size});
+        bool cut_off = closed && parser_->is_done() && !closed->whole();
+        if ((error && error != http::error::need_buffer) || cut_off || aborted()) {
           result_.end = RelayEnd::kBrokeOff;
           if (size > 0 && !aborted()) {
             std::span<asio::const_buffer> left =

@@ -80,6 +80,21 @@ TEST_F(RelayFailureTest, WhatCameBeforeTheBreakIsPassedOn) {
   EXPECT_EQ(call.client.wait_for_end(), End::kReset);
 }
 
+// text-generation-webui 1.7: its 200 comes before the text, and the end of the connection whatever happens.
+TEST_F(RelayFailureTest, AnAnswerThatEndsBeforeItsJsonDoesLooksBroken) {
+  for (std::string begun : {"", "{\"results\": [{\"text\": \"half"}) {
+    Exchange call = begin("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");
+    call.server.send("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n");
+    read_raw_head(call.client);
+    if (!begun.empty()) {
+      call.server.send(begun);
+      EXPECT_EQ(read_chunk(call.client), begun);
+    }
+    call.server.close();
+    EXPECT_EQ(call.client.wait_for_end(), End::kReset) << begun;
+  }
+}
+
 TEST_F(RelayFailureTest, AnAnswerThatIsNotHttpIsA502) {
   expect_refused("SSH-2.0-OpenSSH_9.2\r\n\r\n", 502, kNotHttp);
   expect_refused("HTTP/1.1 2x0 OK\r\n\r\n", 502, kNotHttp);
