@@ -1,5 +1,7 @@
 #include "common/url.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -12,6 +14,12 @@ std::string Url::authority() const {
 
 std::string Url::text() const {
   return (tls ? "https://" : "http://") + authority() + path;
+}
+
+bool Url::on_loopback() const {
+  in_addr address{};
+  bool ipv4 = host.starts_with("127.") && ::inet_pton(AF_INET, host.c_str(), &address) == 1;
+  return ipv4 || host == "localhost" || host == "::1";
 }
 
 Result<Url> parse_url(std::string_view text) {

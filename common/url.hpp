@@ -20,6 +20,9 @@ struct Url {
   // "http://host:port/path": for messages. User, password, query and fragment are refused when reading, so
   // this can't show a secret.
   std::string text() const;
+  // Whether the host is "localhost" or an address of this machine alone (127.0.0.0/8, ::1). A name that only
+  // looks like one ("127.example") may be anybody's.
+  bool on_loopback() const;
 };
 
 Result<Url> parse_url(std::string_view text);

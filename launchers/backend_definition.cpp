@@ -1,6 +1,5 @@
 #include "launchers/backend_definition.hpp"
 
-#include <arpa/inet.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -45,11 +44,8 @@ void refuse_reserved(const ConfigValue& value, const std::string& path) {
 Url read_server(const ConfigValue& value) {
   auto url = parse_url(value.as_string());
   if (!url) value.refuse(url.error().message);
-  in_addr address{};
-  bool loopback = url->host == "localhost" || url->host == "::1" ||
-                  (url->host.starts_with("127.") && ::inet_pton(AF_INET, url->host.c_str(), &address) == 1);
   // Anything else would forward unsigned requests to another machine, or let others go past the proxy.
-  if (!loopback || url->tls) value.refuse("must be http on loopback, as http://127.0.0.1:5001");
+  if (!url->on_loopback() || url->tls) value.refuse("must be http on loopback, as http://127.0.0.1:5001");
   if (!url->path.empty()) value.refuse("must be a URL without a path");
   return *url;
 }

@@ -1,10 +1,12 @@
 #include "supervisor/settings.hpp"
 
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <boost/asio/ip/address.hpp>
 
 #include "common/json_reader.hpp"
 #include "common/text.hpp"
@@ -44,8 +46,22 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
       object.integer("max_buffered_bytes", proxy.max_buffered_bytes, 1 << 20, std::int64_t{1} << 40);
   proxy.max_sessions = static_cast<int>(object.integer("max_sessions", proxy.max_sessions, 0,
                                                        static_cast<std::int64_t>(ledger_layout::kSessions)));
-  proxy.user = object.string("user", proxy.user);
+  if (auto user = object.optional("user")) {
+    proxy.user = user->as_string();
+    // Only root can become somebody.
+    if (::geteuid() == 0 && ::getpwnam(proxy.user.c_str()) == nullptr)
+      user->refuse("must be a user of this machine, as nobody");
+  }
   object.finish();
+}
+
+void read_address(ConfigObject& object, const char* name, std::string& address) {
+  auto value = object.optional(name);
+  if (!value) return;
+  address = value->as_string();
+  boost::system::error_code error;
+  boost::asio::ip::make_address(address, error);
+  if (error) value->refuse("must be an IP address, as 0.0.0.0 or 127.0.0.1");
 }
 
 void read_tls(ConfigObject object, const fs::path& folder, Settings& settings) {
@@ -81,11 +97,11 @@ void read_file_layer(const std::string& path, Settings& settings) {
   if (auto format = object.optional("log_format"))
     settings.log_json = format->as_choice({"text", "json"}) == "json";
   settings.log_child_lines = object.boolean("log_child_lines", settings.log_child_lines);
-  settings.listen_address = object.string("listen_address", settings.listen_address);
+  read_address(object, "listen_address", settings.listen_address);
   settings.port = static_cast<std::uint16_t>(object.integer("port", settings.port, 0, kMaxPort));
   if (auto port = object.optional("session_port"))
     settings.session_port = static_cast<std::uint16_t>(port->as_integer(0, kMaxPort));
-  settings.admin_address = object.string("admin_address", settings.admin_address);
+  read_address(object, "admin_address", settings.admin_address);
   settings.admin_port =
       static_cast<std::uint16_t>(object.integer("admin_port", settings.admin_port, 0, kMaxPort));
   if (auto list = object.optional("report_addresses"))
@@ -97,10 +113,9 @@ void read_file_layer(const std::string& path, Settings& settings) {
   }
   if (auto url = object.optional("server_url")) {
     Url server = as_url(*url);
-    bool loopback = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127.");
     // As in backend.json: elsewhere, others could go past the proxy, or requests would cross a network
     // unsigned.
-    if (!loopback || server.tls || !server.path.empty())
+    if (!server.on_loopback() || server.tls || !server.path.empty())
       url->refuse("must be http on loopback without a path, as http://127.0.0.1:5001");
     settings.server_url = url->as_string();
   }

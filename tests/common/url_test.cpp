@@ -37,6 +37,15 @@ TEST(Url, RefusesWhatItCannotCarry) {
     EXPECT_FALSE(parse_url(text)) << text;
 }
 
+TEST(Url, KnowsThisMachinesOwnAddresses) {
+  for (const char* text :
+       {"http://localhost", "http://127.0.0.1:5001", "http://127.1.2.3", "http://[::1]:80"})
+    EXPECT_TRUE(parse_url(text)->on_loopback()) << text;
+  for (const char* text :
+       {"http://127.example", "http://127.0.0.1.example", "http://10.0.0.1", "http://[::2]"})
+    EXPECT_FALSE(parse_url(text)->on_loopback()) << text;
+}
+
 TEST(Url, MessagesNeverRepeatThePassword) {
   auto url = parse_url("http://user:secret@h/");
   ASSERT_FALSE(url);

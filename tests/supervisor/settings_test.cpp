@@ -385,5 +385,16 @@ TEST(FindHome, WalksUpToTheSourceTreeOrTheInstallation) {
   EXPECT_EQ(find_home(""), "");
 }
 
+// Else the proxy, or the socket, would refuse them, again and again.
+TEST_F(SettingsTest, RefusesAddressesAndUsersThatAreNone) {
+  EXPECT_THAT(refusal_of(R"({"listen_address": "localhost"})"),
+              HasSubstr("/listen_address: must be an IP address"));
+  EXPECT_THAT(refusal_of(R"({"admin_address": "0.0.0"})"),
+              HasSubstr("/admin_address: must be an IP address"));
+  EXPECT_THAT(refusal_of(R"({"server_url": "http://127.example:80"})"), HasSubstr("/server_url: must be"));
+  if (::geteuid() != 0) return;  // only root becomes somebody
+  EXPECT_THAT(refusal_of(R"({"proxy": {"user": "no such user"}})"), HasSubstr("/proxy/user: must be a user"));
+}
+
 }  // namespace
 }  // namespace cppworker
