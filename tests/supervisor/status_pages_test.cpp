@@ -33,7 +33,7 @@ class StatusPagesTest : public ModelFixture {
     of_proxy.on_change = [] {};
     proxy.emplace(io, proxy_processes, *ledger, std::move(of_proxy));
     keys.emplace(
-        io.get_executor(), [this] { return fetch_key(); }, folder / "key.pem", [] {});
+        io.get_executor(), [this] { return fetch_key(); }, "the test", folder / "key.pem", [] {});
     view.emplace(WorkerView{settings, setup.backend, *model, *proxy, *keys, nullptr, *ledger, reaper,
                             [this] { return worker_phase; }, [this] { return error; },
                             std::chrono::steady_clock::now()});
