@@ -29,7 +29,8 @@ std::string_view phase_name(ModelPhase phase) {
 std::string encode(const WorkerState& state) {
   json message = {{"model", phase_name(state.phase)}, {"public_keys", state.public_keys},
                   {"max_perf", state.max_perf},       {"certificate", state.certificate},
-                  {"private_key", state.private_key}, {"update_digest", state.update_digest}};
+                  {"private_key", state.private_key}, {"update_digest", state.update_digest},
+                  {"retiring", state.retiring}};
   return message.dump() + "\n";
 }
 
@@ -49,6 +50,10 @@ Result<WorkerState> decode_state(std::string_view line) {
       !update_digest.is_string())
     return fail("cannot understand a control message: no certificate, max_perf or update_digest");
   state.update_digest = update_digest.get<std::string>();
+  json retiring = message.value("retiring", json(false));
+  if (!retiring.is_boolean())
+    return fail("cannot understand a control message: retiring isn't true or false");
+  state.retiring = retiring.get<bool>();
   state.certificate = certificate.get<std::string>();
   state.private_key = private_key.get<std::string>();
   state.max_perf = max_perf.get<double>();

@@ -41,13 +41,16 @@ struct WorkerState {
   // SHA-256 of the master token (token_digest.hpp); empty: nobody may have the instance updated. Never in a
   // file: it would be there for everybody to try tokens on.
   std::string update_digest;
+  // Another proxy has taken the socket over: accept no more, and let each connection end with its next
+  // answer.
+  bool retiring = false;
   bool operator==(const WorkerState&) const = default;
 };
 
 enum class ProxyNotice {
   kServing,            // accepts connections on the inherited socket
   kSignaturesFailing,  // several signatures in a row were wrong: the public key may have changed
-  kDrained,            // draining, and nothing is in flight any more
+  kDrained,            // draining, and nothing is in flight any more; or retiring, and no connection is left
   kUpdateRequested,    // the holder of the master token wants the instance updated
   kAlive,              // every thread's loop has turned since the last one
 };

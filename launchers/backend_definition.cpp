@@ -254,6 +254,7 @@ BackendDefinition read_backend(const fs::path& folder) {
   ConfigObject root(ConfigValue(json, file, ""));
   BackendDefinition backend;
   backend.folder = folder.string();
+  backend.document = json;
 
   ConfigValue name = root.required("name");
   backend.name = name.as_string();

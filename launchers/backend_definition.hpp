@@ -85,6 +85,7 @@ struct BackendDefinition {
   std::string name;
   std::string description;    // may be empty
   std::string folder;         // absolute
+  nlohmann::json document;    // backend.json as it was read: to see what another reading changes
   Url server;                 // http on loopback
   int max_concurrency = 0;    // requests at once, the others wait in the proxy; 0: unlimited
   std::string launch_script;  // absolute path; an executable file inside the folder

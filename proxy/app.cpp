@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <optional>
 #include <thread>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -64,6 +65,7 @@ class ProxyApp {
               .relay_limits = {},
               .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); },
               .ask_for_update = [this] { control_->send(ProxyNotice::kUpdateRequested); }} {
+    core_.connection_limits.last_answer = &core_.retiring;
     core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
     core_.relay_limits.between = std::chrono::seconds(settings.between_bytes_timeout_s);
@@ -80,7 +82,7 @@ class ProxyApp {
   }
 
   int run() {
-    tcp::acceptor acceptor(first(), tcp::v4(), kListenerFd);
+    acceptor_.emplace(first(), tcp::v4(), kListenerFd);
     asio::signal_set signals(first(), SIGTERM, SIGINT);
     signals.async_wait([this](boost::system::error_code error, int) {
       if (!error) stop();
@@ -95,12 +97,11 @@ class ProxyApp {
     auto rethrow = [](std::exception_ptr error) {
       if (error) std::rethrow_exception(error);
     };
-    asio::co_spawn(first(), run_listener(acceptor, threads_, Door::kPublic), rethrow);
+    asio::co_spawn(first(), run_listener(*acceptor_, threads_, Door::kPublic), rethrow);
     // Missing where the proxy was started by hand.
-    tcp::acceptor session_acceptor(first());
     if (is_listening(kSessionListenerFd)) {
-      session_acceptor.assign(tcp::v4(), kSessionListenerFd);
-      asio::co_spawn(first(), run_listener(session_acceptor, threads_, Door::kSessions), rethrow);
+      session_acceptor_.emplace(first(), tcp::v4(), kSessionListenerFd);
+      asio::co_spawn(first(), run_listener(*session_acceptor_, threads_, Door::kSessions), rethrow);
     }
     asio::co_spawn(first(), keep_sessions(*threads_.front()), rethrow);
     for (auto& thread : threads_) {
@@ -140,6 +141,7 @@ class ProxyApp {
     live.keys = keys ? *keys : nullptr;
     live.update_digest = state.update_digest;
     live.tls = tls_context(state);
+    if (state.retiring && !core_.retiring.exchange(true)) retire();
     bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
     // Not before: a thread that still goes by the old state may let another request in.
     hand_over(live, threads_, [this, begins_draining] {
@@ -161,6 +163,20 @@ class ProxyApp {
       spdlog::error("{}; {}", made.error().message,
                     tls_ ? "the one before it stays in use" : "nobody can be served");
     return tls_;
+  }
+
+  // The next proxy accepts what waits in the backlog: the socket stays open there.
+  void retire() {
+    boost::system::error_code ignored;
+    acceptor_->close(ignored);
+    if (session_acceptor_) session_acceptor_->close(ignored);
+    asio::co_spawn(first(), report_retired(), asio::detached);
+  }
+
+  // What is idle ends by its own deadline at the latest: closing it sooner might cross a request on its way.
+  Awaitable<> report_retired() {
+    while (core_.connections.load() > 0) co_await sleep_for(kDrainCheck);
+    control_->send(ProxyNotice::kDrained);
   }
 
   static Awaitable<> count_turns(ProxyThread& thread) {
@@ -204,6 +220,7 @@ class ProxyApp {
   std::unique_ptr<ControlClient> control_;
   std::string certificate_, private_key_;  // what was sent last, and
   TlsContext tls_;                         // the newest of use
+  std::optional<tcp::acceptor> acceptor_, session_acceptor_;  // of a running proxy that doesn't retire
   bool draining_ = false;
 };
 

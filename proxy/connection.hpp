@@ -4,6 +4,7 @@
 // Threads: a connection stays on the thread that it was given to.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -29,6 +30,7 @@ struct ConnectionLimits {
   // WebSocket: from the handshake to the end of the message that says who asks.
   std::chrono::seconds first_message{30};
   std::uint32_t head_bytes = 16 * 1024;
+  const std::atomic<bool>* last_answer = nullptr;  // set: each answer is its connection's last
 };
 
 class Connection : public Deadlined, public std::enable_shared_from_this<Connection> {
@@ -51,7 +53,9 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   const RequestHead& head() const { return *head_; }
   std::string_view body() const { return body_.text(); }
   bool has_body() const;  // as the head announces it
-  bool wants_keep_alive() const { return keep_alive_; }
+  bool wants_keep_alive() const {
+    return keep_alive_ && !(limits_.last_answer != nullptr && limits_.last_answer->load());
+  }
   // Its answer has a head alone.
   bool is_head_request() const { return head_ && head_->method() == boost::beast::http::verb::head; }
   bool body_unread() const { return body_unread_; }

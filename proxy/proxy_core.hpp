@@ -44,6 +44,7 @@ struct ProxyCore {
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // since the key was last asked for
   std::atomic<std::int64_t> connections{0};
+  std::atomic<bool> retiring{false};     // another proxy accepts now: connections end with their next answer
   std::function<void()> ask_for_key;     // thread-safe
   std::function<void()> ask_for_update;  // the same
 };

@@ -18,10 +18,12 @@
 #include "supervisor/launch_cgroup.hpp"
 #include "supervisor/launch_records.hpp"
 #include "supervisor/model_service.hpp"
+#include "supervisor/movable_autoscaler.hpp"
 #include "supervisor/orphan_reaper.hpp"
 #include "supervisor/port_check.hpp"
 #include "supervisor/proxy_service.hpp"
 #include "supervisor/public_key_keeper.hpp"
+#include "supervisor/reload_plan.hpp"
 #include "supervisor/run_directory.hpp"
 #include "supervisor/status_pages.hpp"
 #include "supervisor/update_mark.hpp"
@@ -57,8 +59,13 @@ void rethrow(std::exception_ptr error) {
 
 class WorkerApp {
  public:
-  WorkerApp(const Settings& settings, BackendDefinition backend, std::string proxy_program)
-      : settings_(settings), backend_(std::move(backend)), proxy_program_(std::move(proxy_program)) {}
+  WorkerApp(const Settings& settings, ReadSettings read, BackendDefinition backend, std::string proxy_program)
+      : settings_(settings),
+        read_settings_(std::move(read)),
+        backend_(std::move(backend)),
+        proxy_program_(std::move(proxy_program)) {
+    for (const int number : {SIGHUP, SIGUSR1, SIGUSR2}) signals_.add(number);
+  }
 
   // Opens and makes everything; on an error nothing has been started.
   Result<void> prepare() {
@@ -110,7 +117,7 @@ class WorkerApp {
         reporter_ended_ = true;
         changed_.cancel();
       });
-    proxy_->service().post(ServiceEventKind::kWantUp);
+    proxy_->start();
     forget_startup_pages();
     io_.run();
     return exit_code_;
@@ -137,11 +144,9 @@ class WorkerApp {
   Result<void> prepare_services() {
     Url server = backend_.server;
     if (settings_.server_url) server = *parse_url(*settings_.server_url);
-    ProxySettings proxy = settings_.proxy;
-    proxy.backend_folder = backend_.folder;
-    proxy.server_url = server.text();
-    std::string proxy_file = settings_.run_dir + "/proxy.json";
-    if (!write_file_atomically(proxy_file, encode(proxy), 0644)) return fail("cannot write " + proxy_file);
+    settings_.proxy.backend_folder = backend_.folder;
+    settings_.proxy.server_url = server.text();
+    if (Result<void> written = write_proxy_settings(); !written) return written;
     nlohmann::json addresses = {{"port", listener_->local_endpoint().port()},
                                 {"session_port", session_listener_->local_endpoint().port()},
                                 {"admin_port", admin_->local_endpoint().port()}};
@@ -171,7 +176,7 @@ class WorkerApp {
 
     ProxyServiceSetup setup;
     setup.program = proxy_program_;
-    setup.settings_file = proxy_file;
+    setup.settings_file = proxy_file();
     setup.log_json = settings_.log_json;
     setup.listener = listener_->native_handle();
     setup.session_listener = session_listener_->native_handle();
@@ -181,14 +186,14 @@ class WorkerApp {
     setup.post_mortem_folder = settings_.run_dir + "/postmortem";
     setup.on_give_up = [this] { give_up(proxy_->service(), kExitProxyGaveUp); };
     proxy_ = std::make_unique<ProxyService>(io_, *processes_, *ledger_, std::move(setup));
-    client_ = make_autoscaler_client(settings_.report_addresses);
+    client_.use(settings_.report_addresses);
     keys_ = std::make_unique<PublicKeyKeeper>(io_.get_executor(), key_fetch(), key_source(),
                                               settings_.run_dir + "/public_key.pem", [this] { on_change(); });
     if (settings_.proxy.tls)
       if (auto ready = prepare_certificates(); !ready) return ready.error();
     if (settings_.container_id)
       reporter_ =
-          std::make_unique<LoadReporter>(io_.get_executor(), *ledger_, *client_, [this] { return facts(); });
+          std::make_unique<LoadReporter>(io_.get_executor(), *ledger_, client_, [this] { return facts(); });
     view_.emplace(WorkerView{settings_, backend_, *model_, *proxy_, *keys_, certificates_.get(), *ledger_,
                              reaper_, [this] { return phase(); }, [this] { return error_message(); },
                              std::chrono::steady_clock::now()});
@@ -218,7 +223,7 @@ class WorkerApp {
   }
 
   PublicKeyKeeper::Fetch key_fetch() {
-    if (settings_.public_key.empty()) return [this] { return client_->fetch_public_key(); };
+    if (settings_.public_key.empty()) return [this] { return client_.fetch_public_key(); };
     if (auto url = parse_url(settings_.public_key)) return [url = *url] { return fetch_key_from(url); };
     return fetch_from_file(settings_.public_key);
   }
@@ -300,21 +305,78 @@ class WorkerApp {
       case ProxyNotice::kAlive:
         return;  // ProxyService keeps watch over it
       case ProxyNotice::kDrained:
-        drained_ = true;
         changed_.cancel();
         return;
     }
   }
 
+  std::string proxy_file() const { return settings_.run_dir + "/proxy.json"; }
+
+  Result<void> write_proxy_settings() {
+    if (write_file_atomically(proxy_file(), encode(settings_.proxy), 0644)) return {};
+    return fail("cannot write " + proxy_file() + ": " + std::strerror(errno));
+  }
+
+  // Reads all files anew; whatever is wrong in them changes nothing.
+  void reload() {
+    Result<Settings> read = read_settings_();
+    if (!read) return spdlog::error("Cannot reload: {}; nothing has changed", read.error().message);
+    Result<BackendDefinition> backend = load_backend(backend_.folder);
+    if (!backend) return spdlog::error("Cannot reload: {}; nothing has changed", backend.error().message);
+    ReloadPlan plan = plan_reload(settings_, backend_, *read, *backend);
+    if (plan.replace_proxy) {
+      auto go_back = [this, before = settings_.proxy, document = backend_.document] {
+        settings_.proxy = before;
+        backend_.document = document;
+        if (Result<void> written = write_proxy_settings(); !written)
+          spdlog::error("{}", written.error().message);
+      };
+      settings_.proxy = plan.settings.proxy;
+      Result<void> begun = write_proxy_settings();
+      if (begun) begun = proxy_->replace(go_back);
+      if (!begun) {
+        go_back();
+        return spdlog::error("Cannot reload: {}; nothing has changed", begun.error().message);
+      }
+    }
+    settings_ = std::move(plan.settings);
+    backend_.document = std::move(plan.document);
+    spdlog::set_level(spdlog::level::from_str(settings_.log_level));
+    client_.use(settings_.report_addresses);
+    for (const std::string& name : plan.applied) spdlog::info("Reload: {} has changed", name);
+    for (const std::string& name : plan.needs_restart)
+      spdlog::warn("Reload: {} has changed; that needs a restart of the worker", name);
+    if (plan.applied.empty() && plan.needs_restart.empty()) spdlog::info("Reload: nothing has changed");
+  }
+
+  void log_state() {
+    const AdminAnswer status = admin_pages(*view_).at("/status")();
+    spdlog::info("State: {}", nlohmann::json::parse(status.body, nullptr, false).dump());
+  }
+
   void on_signal(boost::system::error_code error, int number) {
     if (error) return;
     signals_.async_wait([this](boost::system::error_code next, int again) { on_signal(next, again); });
+    switch (number) {
+      case SIGHUP:
+        if (!stopping_) reload();
+        return;
+      case SIGUSR1:
+        return log_state();
+      case SIGUSR2:
+        return model_->reopen_logs();
+      default:
+        return on_stop_signal(number);
+    }
+  }
+
+  void on_stop_signal(int number) {
     if (stopping_) {
       spdlog::warn("Signal {} again: no more waiting", number);
       hurried_ = true;
       // Whichever is stopping now; shut_down hurries what comes later.
       model_->service().post(ServiceEventKind::kHurry);
-      proxy_->service().post(ServiceEventKind::kHurry);
+      proxy_->hurry();
       changed_.cancel();
       return;
     }
@@ -338,15 +400,14 @@ class WorkerApp {
   // report.
   Awaitable<> shut_down() {
     on_change();
-    co_await wait_for(
-        [this] { return drained_ || hurried_ || proxy_->service().state().phase != ServicePhase::kReady; },
-        std::chrono::seconds(settings_.drain_timeout_s));
+    co_await wait_for([this] { return hurried_ || proxy_->drained(); },
+                      std::chrono::seconds(settings_.drain_timeout_s));
     model_->service().post(ServiceEventKind::kWantDown);
     if (hurried_) model_->service().post(ServiceEventKind::kHurry);
     co_await wait_for([this] { return is_over(model_->service().state().phase); });
-    proxy_->service().post(ServiceEventKind::kWantDown);
-    if (hurried_) proxy_->service().post(ServiceEventKind::kHurry);
-    co_await wait_for([this] { return is_over(proxy_->service().state().phase); });
+    proxy_->stop();
+    if (hurried_) proxy_->hurry();
+    co_await wait_for([this] { return proxy_->is_over(); });
     if (reporter_) {
       reporter_->poke();
       reporter_->stop();
@@ -366,8 +427,9 @@ class WorkerApp {
     }
   }
 
-  const Settings& settings_;
-  const BackendDefinition backend_;
+  Settings settings_;
+  const ReadSettings read_settings_;
+  BackendDefinition backend_;
   const std::string proxy_program_;
 
   asio::io_context io_{1};
@@ -378,7 +440,7 @@ class WorkerApp {
   std::unique_ptr<ProcessRunner> processes_ = make_process_runner(io_);
   OrphanReaper reaper_{io_, [this](pid_t pid) { return processes_->owns(pid); }};
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
-  std::unique_ptr<AutoscalerClient> client_;
+  MovableAutoscaler client_;
   std::unique_ptr<PublicKeyKeeper> keys_;
   std::unique_ptr<CertificateKeeper> certificates_;  // nullptr: TLS isn't served
   std::unique_ptr<ModelService> model_;
@@ -390,12 +452,12 @@ class WorkerApp {
   WorkerState published_;
   ExitCode exit_code_ = kExitClean;
   std::string last_words_;  // why the worker ends, where nobody asked for it
-  bool announced_ = false, stopping_ = false, hurried_ = false, drained_ = false, reporter_ended_ = false;
+  bool announced_ = false, stopping_ = false, hurried_ = false, reporter_ended_ = false;
 };
 
 }  // namespace
 
-int run_worker(const Settings& settings, const std::string& program_dir) {
+int run_worker(const Settings& settings, ReadSettings read, const std::string& program_dir) {
   auto folder = find_backend(settings.backend, settings.backend_dirs);
   if (!folder) {
     spdlog::critical("{}", folder.error().message);
@@ -407,7 +469,7 @@ int run_worker(const Settings& settings, const std::string& program_dir) {
     return kExitConfig;
   }
   std::signal(SIGPIPE, SIG_IGN);
-  WorkerApp app(settings, std::move(*backend), program_dir + "/cppworker-proxy");
+  WorkerApp app(settings, std::move(read), std::move(*backend), program_dir + "/cppworker-proxy");
   if (Result<void> prepared = app.prepare(); !prepared) {
     spdlog::critical("{}", prepared.error().message);
     return app.failure_code();

@@ -2,6 +2,7 @@
 // or a failure ends it.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "common/result.hpp"
@@ -20,8 +21,11 @@ enum ExitCode {
   kExitProxyGaveUp = 73,  // the proxy failed too often
 };
 
-// `program_dir`: where cppworker-proxy lies. `home`: where launchers/ lies. Blocks until the worker has
-// ended.
-int run_worker(const Settings& settings, const std::string& program_dir);
+// Reads the settings anew; an error is one line.
+using ReadSettings = std::function<Result<Settings>()>;
+
+// `settings`: what `read` gave; it is called again on SIGHUP. `program_dir`: where cppworker-proxy lies.
+// Blocks until the worker has ended.
+int run_worker(const Settings& settings, ReadSettings read, const std::string& program_dir);
 
 }  // namespace cppworker

@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <CLI/CLI.hpp>
 
 #include "common/json_log.hpp"
@@ -31,11 +33,17 @@ int main(int argc, char** argv) {
   std::error_code ignored;
   std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
   std::string home = find_home(program);
-  auto variable = [](const char* name) -> std::optional<std::string> {
+  // A process's environment doesn't change: a reload reads what was read at the start, secrets included,
+  // which are gone from there by then.
+  std::map<std::string, std::optional<std::string>> variables;
+  auto variable = [&variables](const char* name) -> std::optional<std::string> {
+    const auto known = variables.find(name);
+    if (known != variables.end()) return known->second;
     const char* value = std::getenv(name);
-    return value ? std::optional<std::string>(value) : std::nullopt;
+    return variables[name] = value ? std::optional<std::string>(value) : std::nullopt;
   };
-  Result<Settings> settings = read_settings(flags, variable, home);
+  auto read = [&] { return read_settings(flags, variable, home); };
+  Result<Settings> settings = read();
   erase_own_secrets();
   if (!settings) {
     std::fprintf(stderr, "cppworker: %s\n", settings.error().message.c_str());
@@ -44,7 +52,7 @@ int main(int argc, char** argv) {
   start_logging("cppworker", settings->log_level);
   if (settings->log_json) log_as_json();
   try {
-    return run_worker(*settings, program.parent_path());
+    return run_worker(*settings, read, program.parent_path());
   } catch (const std::exception& error) {
     spdlog::critical("Unexpected: {}", error.what());
     return kExitUnexpected;

@@ -71,6 +71,9 @@ class ModelService {
   // Why it doesn't admit though it is ready; empty when there is no reason.
   const std::string& unwell() const { return unwell_; }
 
+  // Somebody else has moved the log files.
+  void reopen_logs() { log_.reopen(); }
+
   // Watches over it as long as the io_context runs.
   void watch();
 

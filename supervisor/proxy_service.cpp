@@ -1,118 +1,153 @@
 #include "supervisor/proxy_service.hpp"
 
-#include <csignal>
-#include <random>
+#include <boost/asio/post.hpp>
 
 #include "common/logging.hpp"
-#include "supervisor/environment.hpp"
 
 namespace cppworker {
 namespace {
 
-// With glibc's own 7 blocks of a size for each thread, the dozen coroutines of each of a hundred requests at
-// once go the slow way through the allocator: a tenth of a request's CPU.
-constexpr const char* kAllocatorSetting = "GLIBC_TUNABLES=glibc.malloc.tcache_count=128";
+// Streams run for hours; each retiring proxy costs some 10 MiB.
+constexpr std::size_t kMostRetiring = 4;
 
-// The proxy's silence is counted in turns of our own loop, one each kAliveInterval, and not by the clock:
-// when the whole instance was stopped and goes on (a checkpoint, SIGSTOP to all), hours count as the one turn
-// that is late, and the proxy has all others to take up its word again.
-constexpr int kLongestSilence = static_cast<int>(kAliveTimeout / kAliveInterval);
+// What the loop still has for a service that is over, such as a timer that had expired already, is done by
+// then.
+constexpr std::chrono::seconds kBuriedAfter{10};
 
-ServicePolicy proxy_policy() {
-  ServicePolicy policy;
-  // Reading a definition and mapping a file takes milliseconds.
-  policy.start_deadline = std::chrono::seconds(10);
-  // It is stopped after its requests have drained: nothing is left to wait for.
-  policy.stop = {{.signal = SIGTERM, .wait = std::chrono::seconds(5)}};
-  policy.kill_timeout = std::chrono::seconds(5);
-  // Clients wait in the backlog: every moment counts, and a start costs little.
-  policy.backoff_first = std::chrono::milliseconds(50);
-  policy.backoff_most = std::chrono::seconds(10);
-  // Four minutes of nothing but crashes. The model, which may have taken an hour to load, goes with it: so
-  // not before it is clear that nobody is being served any more.
-  policy.give_up = {{.causes = {}, .failures = 30, .window = std::chrono::minutes(10)}};
-  return policy;
+std::uint64_t failures_of(const Service& service) {
+  std::uint64_t sum = 0;
+  for (const auto& [cause, count] : service.failures()) sum += count;
+  return sum;
+}
+
+bool has_failed(const Service& service) {
+  return service.state().phase != ServicePhase::kDown && !service.failures().empty();
 }
 
 }  // namespace
 
+struct ProxyService::Grave {
+  Process process;
+  asio::steady_timer timer;
+};
+
 ProxyService::ProxyService(asio::io_context& io, ProcessRunner& processes, Ledger& ledger,
                            ProxyServiceSetup setup)
-    : io_(io),
-      ledger_(ledger),
-      setup_(std::move(setup)),
-      next_count_(io),
-      service_(io, processes, "proxy", proxy_policy(),
-               {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
-                .on_output = {},
-                .on_launched =
-                    [this] {
-                      for_proxy_.reset();
-                      control_->send(state_);
-                    },
-                .on_ready = {},
-                .on_not_ready = {},
-                .start_measuring = {},
-                .on_gone = [this](std::uint64_t) { on_gone(); },
-                .on_change = setup_.on_change,
-                .on_give_up = setup_.on_give_up,
-                .records = setup_.records,
-                .on_failure = [this](PostMortem& made) { add_requests(made, ledger_.snapshot(), owner_); },
-                .on_failed =
-                    [this](const PostMortem& made) {
-                      if (!setup_.post_mortem_folder.empty())
-                        keep_post_mortem(setup_.post_mortem_folder, made);
-                    }}) {}
+    : io_(io), processes_(processes), ledger_(ledger), setup_(std::move(setup)), current_(make()) {}
 
-Result<ProcessSpec> ProxyService::make_spec(const std::string& tree_mark) {
-  auto pair = ControlSocket::make_pair(io_.get_executor(), [this](ProxyNotice notice) {
-    if (notice == ProxyNotice::kServing) service_.post(ServiceEventKind::kSeenReady);
-    silence_ = 0;
-    if (notice == ProxyNotice::kServing) count_silence();
+ProxyService::~ProxyService() = default;
+
+ProxyService::Process ProxyService::make() {
+  ProxyServiceSetup setup = setup_;
+  auto self = std::make_shared<ProxyProcess*>(nullptr);
+  setup.on_notice = [this, self](ProxyNotice notice) {
+    if (notice == ProxyNotice::kServing && *self != current_.get()) return;  // on_change has the news
     setup_.on_notice(notice);
-  });
-  if (!pair) return pair.error();
-  control_ = std::move(pair->ours);
-  for_proxy_ = std::move(pair->theirs);
-  std::random_device random;
-  owner_ = (std::uint64_t{random()} << 32 | random()) | 1;  // never 0: that marks a free entry
-
-  ProcessSpec spec;
-  spec.name = "proxy";
-  spec.program = setup_.program;
-  spec.args = {"--settings", setup_.settings_file, "--owner", std::to_string(owner_)};
-  if (setup_.log_json) spec.args.emplace_back("--json-log");
-  spec.environment = child_environment({}, {}, tree_mark);  // it parses strangers' bytes: it gets nothing
-  spec.environment.emplace_back(kAllocatorSetting);
-  spec.pass_fds = {setup_.listener, for_proxy_.get(), setup_.session_listener};
-  spec.capture_output = false;
-  return spec;
+  };
+  setup.on_change = [this] {
+    setup_.on_change();
+    // Not from within the service that has changed: this may end its life.
+    asio::post(io_, [this] { review(); });
+  };
+  setup.on_give_up = [this, self] {
+    if (*self == current_.get() && setup_.on_give_up) setup_.on_give_up();
+  };
+  auto made = std::make_unique<ProxyProcess>(io_, processes_, ledger_, std::move(setup));
+  *self = made.get();
+  made->set_state(state_);
+  return made;
 }
 
-void ProxyService::count_silence() {
-  next_count_.expires_after(kAliveInterval);
-  next_count_.async_wait([this](boost::system::error_code error) {
-    if (error) return;
-    if (++silence_ <= kLongestSilence || control_->has_unread()) return count_silence();
-    spdlog::error("proxy: its loops have not turned for {} s; it is replaced", kAliveTimeout.count());
-    service_.post(ServiceEventKind::kUnhealthy);
-    service_.post(ServiceEventKind::kHurry);  // what hangs doesn't heed SIGTERM
-  });
+Result<void> ProxyService::replace(std::function<void()> failed) {
+  if (stopping_) return fail("cannot replace the proxy: the worker stops");
+  if (next_) return fail("cannot replace the proxy: a replacement is under way");
+  if (retiring_.size() >= kMostRetiring)
+    return fail("cannot replace the proxy: " + std::to_string(retiring_.size()) +
+                " earlier ones still finish their requests; try again later");
+  on_failed_replacement_ = std::move(failed);
+  next_ = make();
+  next_->service().post(ServiceEventKind::kWantUp);
+  return {};
 }
 
-void ProxyService::on_gone() {
-  next_count_.cancel();
-  if (control_) control_->close();
-  if (owner_ == 0) return;
-  std::size_t lost = ledger_.settle(owner_);
-  if (lost > 0)
-    spdlog::warn("proxy: {} requests in flight were lost with it; they are reported as failed", lost);
-  owner_ = 0;
+void ProxyService::review() {
+  if (next_ && next_->service().state().phase == ServicePhase::kReady) {
+    spdlog::info("proxy: process {} has taken over from {}", next_->service().pid(),
+                 current_->service().pid());
+    current_->retire();
+    retiring_.push_back(std::move(current_));
+    current_ = std::move(next_);
+    setup_.on_change();
+  } else if (next_ && has_failed(next_->service())) {
+    spdlog::error("proxy: its replacement failed; process {} goes on, with its old settings",
+                  current_->service().pid());
+    next_->retire();
+    next_->service().post(ServiceEventKind::kWantDown);
+    retiring_.push_back(std::move(next_));
+    on_failed_replacement_();
+  }
+  bury();
+}
+
+void ProxyService::bury() {
+  for (auto one = retiring_.begin(); one != retiring_.end();) {
+    if (!cppworker::is_over((*one)->service().state().phase)) {
+      ++one;
+      continue;
+    }
+    failures_of_the_buried_ += failures_of((*one)->service());
+    graves_.push_back(std::make_unique<Grave>(Grave{std::move(*one), asio::steady_timer(io_, kBuriedAfter)}));
+    one = retiring_.erase(one);
+    graves_.back()->timer.async_wait([this](boost::system::error_code error) {
+      if (!error) graves_.pop_front();
+    });
+    setup_.on_change();
+  }
+}
+
+std::size_t ProxyService::retiring() const {
+  return retiring_.size();
+}
+
+std::uint64_t ProxyService::failures() const {
+  std::uint64_t sum = failures_of_the_buried_ + failures_of(current_->service());
+  if (next_) sum += failures_of(next_->service());
+  for (const Process& process : retiring_) sum += failures_of(process->service());
+  return sum;
+}
+
+bool ProxyService::drained() const {
+  auto done = [](const Process& process) {
+    return !process || process->drained() || process->service().state().phase != ServicePhase::kReady;
+  };
+  return done(current_) && std::all_of(retiring_.begin(), retiring_.end(), done);
+}
+
+void ProxyService::stop() {
+  stopping_ = true;
+  current_->service().post(ServiceEventKind::kWantDown);
+  if (next_) next_->service().post(ServiceEventKind::kWantDown);
+  for (const Process& process : retiring_) process->service().post(ServiceEventKind::kWantDown);
+}
+
+void ProxyService::hurry() {
+  current_->service().post(ServiceEventKind::kHurry);
+  if (next_) next_->service().post(ServiceEventKind::kHurry);
+  for (const Process& process : retiring_) process->service().post(ServiceEventKind::kHurry);
+}
+
+bool ProxyService::is_over() const {
+  auto over = [](const Process& process) {
+    return !process || cppworker::is_over(process->service().state().phase);
+  };
+  return over(current_) && over(next_) && std::all_of(retiring_.begin(), retiring_.end(), over);
 }
 
 void ProxyService::set_state(const WorkerState& state) {
   state_ = state;
-  if (control_) control_->send(state_);
+  current_->set_state(state);
+  if (next_) next_->set_state(state);
+  for (const Process& process : retiring_) process->set_state(state);
 }
 
 }  // namespace cppworker

@@ -1,58 +1,61 @@
-// The proxy as a supervised service: launched on the listening socket that the supervisor owns, told the
-// worker's state, restarted when it dies. Clients wait in the socket's backlog meanwhile.
+// The proxies of a worker: one that serves, perhaps one that is about to take over from it, and those that
+// finish what they have.
 //
-// Threads: the supervisor's loop.
+// All share the listening socket, so that clients wait in its backlog at the worst, and the ledger. Threads:
+// the supervisor's loop.
 #pragma once
 
-#include <chrono>
-#include <functional>
+#include <list>
 #include <memory>
-#include <string>
-#include <boost/asio/steady_timer.hpp>
 
-#include "metrics/ledger.hpp"
-#include "supervisor/control_socket.hpp"
-#include "supervisor/service.hpp"
+#include "supervisor/proxy_process.hpp"
 
 namespace cppworker {
-
-struct ProxyServiceSetup {
-  std::string program;  // path of cppworker-proxy
-  bool log_json = false;
-  std::string settings_file;  // path of what it reads (common/proxy_settings.hpp)
-  int listener = -1;          // the public port's socket
-  int session_listener = -1;  // that of the sessions' port
-  std::function<void(ProxyNotice)> on_notice;
-  std::function<void()> on_change, on_give_up;
-  LaunchRecords* records = nullptr;  // as in Service
-  std::string post_mortem_folder;    // empty: none are kept
-};
 
 class ProxyService {
  public:
   ProxyService(asio::io_context& io, ProcessRunner& processes, Ledger& ledger, ProxyServiceSetup setup);
+  ~ProxyService();
 
-  Service& service() { return service_; }
-  // Sent to the running proxy, and to each later one when it starts.
+  // Of the one that serves.
+  Service& service() { return current_->service(); }
+  const Service& service() const { return current_->service(); }
+  std::size_t retiring() const;
+  std::uint64_t failures() const;  // of all there ever were
+
+  void start() { current_->service().post(ServiceEventKind::kWantUp); }
+  // Whether every proxy has said that nothing is in flight, or can't say anything any more.
+  bool drained() const;
+  void stop();   // all of them
+  void hurry();  // no more patience, with any
+  bool is_over() const;
+
   void set_state(const WorkerState& state);
 
+  // Starts another proxy with the settings that lie in the settings file now. As soon as it serves, the
+  // present one accepts no more, and is stopped when its last connection has ended: no client notices. If it
+  // doesn't come to that, `failed` is called, and the present one goes on. Refused while too many still
+  // finish what they have.
+  Result<void> replace(std::function<void()> failed);
+
  private:
-  Result<ProcessSpec> make_spec(const std::string& tree_mark);
-  void on_gone();
+  using Process = std::unique_ptr<ProxyProcess>;
+  Process make();
+  void review();
+  void bury();
 
   asio::io_context& io_;
+  ProcessRunner& processes_;
   Ledger& ledger_;
-  ProxyServiceSetup setup_;
+  const ProxyServiceSetup setup_;
   WorkerState state_;
-  std::shared_ptr<ControlSocket> control_;
-  UniqueFd for_proxy_;
-  // The proxy's word that its loops turn; without it the proxy is replaced.
-  void count_silence();
-
-  asio::steady_timer next_count_;
-  int silence_ = 0;          // counts since its last word
-  std::uint64_t owner_ = 0;  // of the running proxy's entries in the ledger
-  Service service_;
+  Process current_, next_;
+  std::function<void()> on_failed_replacement_;
+  std::list<Process> retiring_;
+  struct Grave;
+  std::list<std::unique_ptr<Grave>> graves_;
+  std::uint64_t failures_of_the_buried_ = 0;
+  bool stopping_ = false;
 };
 
 }  // namespace cppworker

@@ -90,6 +90,8 @@ AdminAnswer status_page(const WorkerView& view) {
   model["max_perf"] = figures.max_perf;
   model["max_capacity"] = figures.max_capacity ? json(*figures.max_capacity) : json(nullptr);
   model["benchmark_error"] = figures.benchmark_error;
+  json proxy = describe(view.proxy.service());
+  proxy["retiring"] = view.proxy.retiring();
   std::vector<std::string> missing = obstacles(view);
   json status = {{"version", CPPWORKER_VERSION},
                  {"backend", view.backend.name},
@@ -101,7 +103,7 @@ AdminAnswer status_page(const WorkerView& view) {
                  {"unsecured", view.settings.proxy.unsecured},
                  {"tls", tls_of(view)},
                  {"model", model},
-                 {"proxy", describe(view.proxy.service())},
+                 {"proxy", proxy},
                  {"books",
                   {{"received", amount(books.totals.received)},
                    {"served", amount(books.totals.served)},
@@ -122,7 +124,7 @@ SupervisorFigures figures_of(const WorkerView& view) {
   figures.ready = obstacles(view).empty();
   figures.uptime_seconds = seconds(std::chrono::steady_clock::now() - view.started);
   figures.model_restarts = view.model.service().failures();
-  for (const auto& [cause, count] : view.proxy.service().failures()) figures.proxy_restarts += count;
+  figures.proxy_restarts = view.proxy.failures();
   const ModelFigures& model = view.model.figures();
   figures.max_perf = model.max_perf;
   for (LoadPhase phase : kLoadPhases) figures.load_phases.emplace_back(name_of(phase));

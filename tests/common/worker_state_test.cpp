@@ -13,6 +13,7 @@ TEST(WorkerStateTest, ComesBackAsItWasSent) {
     state.public_keys = {"-----BEGIN PUBLIC KEY-----\nA\n", "second"};
     state.max_perf = 12.5;
     state.update_digest = "ba78";
+    state.retiring = phase == ModelPhase::kReady;
     std::string line = encode(state);
     EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
     auto decoded = decode_state(line);
@@ -26,7 +27,8 @@ TEST(WorkerStateTest, ComesBackAsItWasSent) {
 
 TEST(WorkerStateTest, RefusesWhatItDoesNotKnow) {
   for (const char* line : {"", "{}", "[]", R"({"model":"asleep","public_keys":[]})", R"({"model":"ready"})",
-                           R"({"model":"ready","public_keys":[1]})", R"({"model":1,"public_keys":[]})"})
+                           R"({"model":"ready","public_keys":[1]})", R"({"model":1,"public_keys":[]})",
+                           R"({"model":"ready","public_keys":[],"retiring":1})"})
     EXPECT_FALSE(decode_state(line)) << line;
   for (const char* line : {"", "{}", R"({"notice":"x"})", R"({"notice":3})"})
     EXPECT_FALSE(decode_notice(line)) << line;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -88,6 +89,10 @@ TEST(Supervision, EndsWhatAKilledPredecessorLeftBeforeItLaunchesAnything) {
   const pid_t escaped = escapee();
   worker.process().signal(SIGKILL);
   worker.process().wait_for_exit();
+  const auto launched = lines_of(worker.folder() + "/run/logs/model.log", "launched ");
+  ASSERT_FALSE(launched.empty());
+  EXPECT_TRUE(eventually([&] { return ::kill(std::atoi(launched[0].c_str()), 0) != 0; }))
+      << "the kernel ends what the supervisor itself has started";
   ASSERT_EQ(::kill(escaped, 0), 0) << "nobody has ended it, or this proves nothing";
 
   worker.start_again();
@@ -144,6 +149,99 @@ TEST(Supervision, RunsTheBackendsHooks) {
   EXPECT_TRUE(worker.process().wait_for_line("hook pre_stop: pre_stop none 1 pid"));
   EXPECT_TRUE(worker.process().wait_for_line("hook post_exit: post_exit none 1 pid"));
   EXPECT_EQ(worker.process().wait_for_exit(), 0);
+}
+
+// Settings are changed under load: no request fails, no stream is cut, the model isn't touched.
+TEST(Supervision, ReloadsUnderLoadWithoutAClientNoticing) {
+  Autoscaler autoscaler;
+  Worker worker(autoscaler, "tgi");
+  ASSERT_FALSE(
+      autoscaler.wait_for_report([](const json& report) { return report["loadtime"].get<double>() > 0; })
+          .is_null())
+      << worker.process().output();
+  auto body = [&](const std::string& prompt) {
+    return json{{"auth_data", autoscaler.route({{"covers", "url"}})},
+                {"payload", {{"inputs", prompt}, {"parameters", {{"max_new_tokens", 8}}}}}}
+        .dump();
+  };
+  ASSERT_TRUE(eventually([&] { return post(worker.port(), "/generate", body("Once")).status == 200; }));
+  const json before = worker.status();
+
+  std::atomic<bool> over = false;
+  std::atomic<int> served = 0, failed = 0;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 3; ++i)
+    clients.emplace_back([&, text = body("sleep:20")] {
+      while (!over) (post(worker.port(), "/generate", text).status == 200 ? served : failed)++;
+    });
+  Streamed stream;
+  std::thread streamer(
+      [&, text = body("hold")] { stream = post_streamed(worker.port(), "/generate_stream", text); });
+  ASSERT_TRUE(eventually([&] { return served > 20; }));
+
+  json settings = json::parse(read_file(worker.folder() + "/cppworker.json", 1 << 16).value());
+  settings["proxy"] = {{"max_queue", 77}};
+  settings["port"] = 4000;
+  std::ofstream(worker.folder() + "/cppworker.json") << settings.dump();
+  worker.process().signal(SIGHUP);
+  EXPECT_TRUE(worker.process().wait_for_line("has taken over from"));
+  const int at_takeover = served;
+  EXPECT_TRUE(eventually([&] { return served > at_takeover + 20; }));
+  EXPECT_EQ(worker.status()["proxy"]["retiring"], 1) << "as long as its stream goes on";
+  post(worker.server_port(), "/stand_in/release", "");
+  streamer.join();
+  over = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_TRUE(stream.complete) << "it was begun by the old proxy, and ended by it";
+  EXPECT_EQ(stream.status, 200);
+
+  EXPECT_TRUE(eventually([&] { return worker.status()["proxy"]["retiring"] == 0; }));
+  const json after = worker.status();
+  EXPECT_NE(after["proxy"]["pid"], before["proxy"]["pid"]);
+  EXPECT_EQ(after["model"]["pid"], before["model"]["pid"]);
+  EXPECT_EQ(after["books"]["errored"]["requests"], 0);
+  EXPECT_EQ(after["books"]["in_flight"]["requests"], 0);
+  worker.process().signal(SIGTERM);
+  EXPECT_EQ(worker.process().wait_for_exit(), 0);
+  EXPECT_THAT(worker.process().output(), HasSubstr("Reload: proxy/max_queue has changed"));
+  EXPECT_THAT(worker.process().output(), HasSubstr("Reload: port has changed; that needs a restart"));
+  EXPECT_THAT(worker.tree(), ::testing::IsEmpty());
+}
+
+TEST(Supervision, ChangesNothingByAFileThatIsWrong) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  const json before = worker.status();
+  const std::string file = worker.folder() + "/cppworker.json";
+  const std::string good = read_file(file, 1 << 16).value();
+  std::ofstream(file) << "{\"max_queu\": 1}";
+  worker.process().signal(SIGHUP);
+  EXPECT_TRUE(worker.process().wait_for_line("Cannot reload: "));
+  std::ofstream(file) << good;
+  backend.write({{"endpoints", 3}});
+  worker.process().signal(SIGHUP);
+  EXPECT_TRUE(worker.process().wait_for_line("backend.json: /endpoints"));
+  EXPECT_EQ(worker.status()["proxy"]["pid"], before["proxy"]["pid"]);
+  EXPECT_EQ(worker.status()["model"]["pid"], before["model"]["pid"]);
+}
+
+TEST(Supervision, AnswersTheSignalsOfOperators) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; while :; do echo tick; sleep 0.1; done\n");
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  worker.process().signal(SIGUSR1);
+  const auto state = worker.process().wait_for_line("State: {");
+  ASSERT_TRUE(state);
+  EXPECT_THAT(*state, HasSubstr("\"backend\":\"own\""));
+  const std::string log = worker.folder() + "/run/logs/model.log";
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(log); }));
+  std::filesystem::rename(log, log + ".moved");
+  worker.process().signal(SIGUSR2);
+  EXPECT_TRUE(eventually([&] { return std::filesystem::exists(log); }));
+  worker.process().signal(SIGHUP);
+  EXPECT_TRUE(worker.process().wait_for_line("Reload: nothing has changed"));
 }
 
 }  // namespace

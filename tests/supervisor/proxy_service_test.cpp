@@ -37,7 +37,7 @@ class ProxyServiceTest : public testing::Test {
 
   Phase phase() { return service->service().state().phase; }
   void launch() {
-    service->service().post(ServiceEventKind::kWantUp);
+    service->start();
     settle();
     take_over();
   }
@@ -194,7 +194,7 @@ TEST_F(ProxyServiceTest, StopsAProxyThatIsNotServingInTime) {
 
 TEST_F(ProxyServiceTest, KillsAProxyThatDoesNotStop) {
   become_ready();
-  service->service().post(ServiceEventKind::kWantDown);
+  service->stop();
   settle();
   EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM));
   clock.skip(io, 4s);
@@ -251,13 +251,160 @@ TEST_F(ProxyServiceTest, LeavesAProxyAloneThatSaysItIsAlive) {
 
 TEST_F(ProxyServiceTest, TriesAgainWhenTheProxyCannotBeStarted) {
   processes.spawn_error = "cannot start the proxy: No such file or directory";
-  service->service().post(ServiceEventKind::kWantUp);
+  service->start();
   ASSERT_TRUE(run_until(io, [&] { return phase() == Phase::kBackoff; }));
   processes.spawn_error.reset();
   clock.skip(io, 100ms);
   ASSERT_EQ(processes.launches(), 1u);
   take_over();
   EXPECT_THAT(heard(), ElementsAre("loading"));
+}
+
+// A reload, or a new version: nobody is refused, and no stream is cut.
+class ProxyReplacementTest : public ProxyServiceTest {
+ protected:
+  // The one that serves is `proxy`; the one that is to take over is `second`, launched and silent so far.
+  void begin_replacement() {
+    become_ready();
+    first = &processes.last();
+    ASSERT_TRUE(service->replace([this] { ++failures; }));
+    settle();
+    ASSERT_EQ(processes.launches(), 2u);
+    second = ProxyEnd(std::move(processes.last().fds[1]));
+    heard();  // what the first was told before
+  }
+  void take_over_from_first() {
+    begin_replacement();
+    second.say(encode(ProxyNotice::kServing));
+    settle();
+    settle();
+  }
+  bool told_to_retire(ProxyEnd& end) {
+    settle();
+    bool retiring = false;
+    while (auto line = end.next_line()) retiring = decode_state(*line).value().retiring;
+    return retiring;
+  }
+  bool ends(FakeProcessRunner::Launch& launch) {
+    launch.running = false;
+    launch.callbacks.on_exit({.kind = ExitStatus::Kind::kCode});
+    return run_until(io, [&] { return launch.destroyed; });
+  }
+
+  FakeProcessRunner::Launch* first = nullptr;
+  ProxyEnd second;
+  int failures = 0;
+};
+
+TEST_F(ProxyReplacementTest, SharesTheListenerAndTellsTheNewOneAll) {
+  service->set_state(state_of(ModelPhase::kReady, "key"));
+  begin_replacement();
+  EXPECT_EQ(processes.last().spec.pass_fds.at(0), listener.get());
+  EXPECT_NE(processes.last().spec.args.at(3), first->spec.args.at(3)) << "books of their own";
+  const WorkerState told = decode_state(second.next_line().value_or("")).value();
+  EXPECT_EQ(told.phase, ModelPhase::kReady);
+  EXPECT_FALSE(told.retiring);
+  EXPECT_FALSE(told_to_retire(proxy)) << "not before the new one serves";
+  EXPECT_EQ(service->service().pid(), first->pid);
+}
+
+TEST_F(ProxyReplacementTest, RetiresTheOldOneWhenTheNewOneServes) {
+  take_over_from_first();
+  EXPECT_EQ(service->service().pid(), processes.last().pid);
+  EXPECT_EQ(service->retiring(), 1u);
+  EXPECT_TRUE(told_to_retire(proxy));
+  EXPECT_FALSE(told_to_retire(second));
+  EXPECT_THAT(first->leader_signals, IsEmpty()) << "it has streams to finish";
+  EXPECT_EQ(std::count(notices.begin(), notices.end(), ProxyNotice::kServing), 1) << "the worker serves on";
+}
+
+TEST_F(ProxyReplacementTest, StopsTheOldOneWhenItHasDrained) {
+  take_over_from_first();
+  clock.skip(io, 4s);  // streams; both say that they are alive
+  proxy.say(encode(ProxyNotice::kDrained));
+  settle();
+  EXPECT_THAT(first->leader_signals, ElementsAre(SIGTERM));
+  ASSERT_TRUE(ends(*first));
+  settle();
+  EXPECT_EQ(service->retiring(), 0u);
+  EXPECT_EQ(service->service().state().phase, Phase::kReady);
+  EXPECT_EQ(service->failures(), 0u);
+  clock.skip(io, 11s);
+  EXPECT_EQ(processes.launches(), 2u);
+}
+
+TEST_F(ProxyReplacementTest, TellsARetiringProxyOfTheModel) {
+  take_over_from_first();
+  service->set_state(state_of(ModelPhase::kUnhealthy));
+  settle();
+  std::optional<WorkerState> last;
+  while (auto line = proxy.next_line()) last = decode_state(*line).value();
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->phase, ModelPhase::kUnhealthy) << "its held requests wait for the model, too";
+  EXPECT_TRUE(last->retiring);
+}
+
+TEST_F(ProxyReplacementTest, KeepsTheOldOneWhenTheNewOneFails) {
+  begin_replacement();
+  processes.exit_with_code(64);
+  ASSERT_TRUE(run_until(io, [&] { return failures == 1; }));
+  settle();
+  EXPECT_EQ(service->service().pid(), first->pid);
+  EXPECT_FALSE(told_to_retire(proxy));
+  clock.skip(io, 1h);
+  EXPECT_EQ(processes.launches(), 2u) << "it isn't tried again by itself";
+}
+
+TEST_F(ProxyReplacementTest, KeepsTheOldOneWhenTheNewOneHangs) {
+  begin_replacement();
+  for (int second_of = 0; second_of < 11; ++second_of) {
+    proxy.say(encode(ProxyNotice::kAlive));
+    clock.skip(io, 1s);
+  }
+  settle();
+  EXPECT_EQ(failures, 1);
+  EXPECT_THAT(processes.last().leader_signals, ElementsAre(SIGTERM));
+  EXPECT_EQ(service->service().pid(), first->pid);
+}
+
+// Whoever retires and dies has nothing that a successor could go on with.
+TEST_F(ProxyReplacementTest, DoesNotLaunchARetiringProxyAgain) {
+  take_over_from_first();
+  Acceptance request;
+  request.request_idx = 42;
+  ASSERT_EQ(ledger->accept(std::stoull(first->spec.args.at(3)), request).first, Verdict::kAccepted);
+  ASSERT_TRUE(ends(*first));
+  settle();
+  EXPECT_THAT(ledger->finished(false, 10), ElementsAre(42)) << "its requests are settled all the same";
+  EXPECT_EQ(service->retiring(), 0u);
+  clock.skip(io, 5s);
+  EXPECT_EQ(processes.launches(), 2u);
+}
+
+TEST_F(ProxyReplacementTest, IsRefusedWhileOneIsUnderWay) {
+  begin_replacement();
+  const auto again = service->replace([] {});
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().message, testing::HasSubstr("a replacement is under way"));
+}
+
+TEST_F(ProxyReplacementTest, StopsAllOfThem) {
+  take_over_from_first();
+  FakeProcessRunner::Launch& serving = processes.last();
+  EXPECT_FALSE(service->drained());
+  proxy.say(encode(ProxyNotice::kDrained));
+  settle();
+  EXPECT_FALSE(service->drained()) << "the one that serves has said nothing";
+  second.say(encode(ProxyNotice::kDrained));
+  settle();
+  EXPECT_TRUE(service->drained());
+  service->stop();
+  settle();
+  EXPECT_THAT(serving.leader_signals, ElementsAre(SIGTERM));
+  EXPECT_FALSE(service->is_over());
+  EXPECT_TRUE(ends(*first));
+  EXPECT_TRUE(ends(serving));
+  EXPECT_TRUE(run_until(io, [&] { return service->is_over(); }));
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+// One proxy as a supervised service: launched on the listening socket that the supervisor owns, told the
+// worker's state, restarted when it dies, and ended when another has taken over and its last request is done.
+//
+// Threads: the supervisor's loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <boost/asio/steady_timer.hpp>
+
+#include "metrics/ledger.hpp"
+#include "supervisor/control_socket.hpp"
+#include "supervisor/service.hpp"
+
+namespace cppworker {
+
+struct ProxyServiceSetup {
+  std::string program;        // path of cppworker-proxy
+  bool log_json = false;      // as in Settings
+  std::string settings_file;  // path of what it reads at its start (common/proxy_settings.hpp)
+  int listener = -1;          // the public port's socket
+  int session_listener = -1;  // that of the sessions' port
+  std::function<void(ProxyNotice)> on_notice;
+  std::function<void()> on_change, on_give_up;
+  LaunchRecords* records = nullptr;  // as in Service
+  std::string post_mortem_folder;    // empty: none are kept
+};
+
+class ProxyProcess {
+ public:
+  ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledger& ledger, ProxyServiceSetup setup);
+
+  Service& service() { return service_; }
+  const Service& service() const { return service_; }
+  // Sent to the running proxy, and to each later one when it starts.
+  void set_state(const WorkerState& state);
+
+  // It accepts no more, and is stopped when nothing is left of what it has. It isn't launched again.
+  void retire();
+  bool retiring() const { return state_.retiring; }
+  bool drained() const { return drained_; }  // it has said so, in answer to a state that asks for it
+
+ private:
+  Result<ProcessSpec> make_spec(const std::string& tree_mark);
+  void on_notice(ProxyNotice notice);
+  void on_change();
+  void on_gone();
+  // The proxy's word that its loops turn; without it the proxy is replaced.
+  void count_silence();
+
+  asio::io_context& io_;
+  Ledger& ledger_;
+  ProxyServiceSetup setup_;
+  WorkerState state_;
+  std::shared_ptr<ControlSocket> control_;
+  UniqueFd for_proxy_;
+  asio::steady_timer next_count_;
+  int silence_ = 0;  // counts since its last word
+  bool drained_ = false;
+  std::uint64_t owner_ = 0;  // of the running proxy's entries in the ledger
+  Service service_;
+};
+
+}  // namespace cppworker

@@ -1,0 +1,93 @@
+#include "supervisor/reload_plan.hpp"
+
+#include <gmock/gmock.h>
+
+namespace cppworker {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+class ReloadPlanTest : public testing::Test {
+ protected:
+  ReloadPlanTest() {
+    present.report_addresses = {*parse_url("https://run.vast.ai")};
+    present.proxy.backend_folder = "/opt/launchers/tgi";
+    present.proxy.server_url = "http://127.0.0.1:5001";
+    read.report_addresses = present.report_addresses;
+    backend.document = {{"name", "tgi"},
+                        {"server", {{"url", "http://127.0.0.1:5001"}}},
+                        {"launch", {{"script", "launch.sh"}}},
+                        {"endpoints", {{{"method", "POST"}, {"path", "/generate"}, {"workload", 1}}}}};
+    read_backend = backend;
+  }
+  ReloadPlan plan() { return plan_reload(present, backend, read, read_backend); }
+
+  Settings present, read;
+  BackendDefinition backend, read_backend;
+};
+
+TEST_F(ReloadPlanTest, DoesNothingWhenNothingHasChanged) {
+  EXPECT_THAT(plan().applied, IsEmpty());
+  EXPECT_THAT(plan().needs_restart, IsEmpty());
+  EXPECT_FALSE(plan().replace_proxy) << "what the backend had added to the proxy's settings is no change";
+}
+
+TEST_F(ReloadPlanTest, AppliesAtOnceWhatTheSupervisorAloneGoesBy) {
+  read.drain_timeout_s = 7;
+  read.report_addresses.push_back(*parse_url("http://127.0.0.1:9"));
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.applied, UnorderedElementsAre("drain_timeout_s", "report_addresses"));
+  EXPECT_FALSE(made.replace_proxy);
+  EXPECT_EQ(made.settings.drain_timeout_s, 7);
+  EXPECT_EQ(made.settings.report_addresses.size(), 2u);
+}
+
+TEST_F(ReloadPlanTest, GivesLimitsToANewProxy) {
+  read.proxy.max_queue = 7;
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.applied, ElementsAre("proxy/max_queue"));
+  EXPECT_TRUE(made.replace_proxy);
+  EXPECT_EQ(made.settings.proxy.max_queue, 7);
+  EXPECT_EQ(made.settings.proxy.backend_folder, "/opt/launchers/tgi") << "which read_settings doesn't know";
+}
+
+TEST_F(ReloadPlanTest, ChangesTheLevelOfBothLogs) {
+  read.log_level = read.proxy.log_level = "debug";
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.applied, ElementsAre("log_level"));
+  EXPECT_TRUE(made.replace_proxy);
+}
+
+TEST_F(ReloadPlanTest, GivesEndpointsToANewProxy) {
+  read_backend.document["endpoints"][0]["workload"] = 2;
+  read_backend.document["server"]["parallel"] = false;
+  read_backend.document["description"] = "for people";
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.applied, UnorderedElementsAre("backend.json: endpoints", "backend.json: server"));
+  EXPECT_TRUE(made.replace_proxy);
+  EXPECT_THAT(made.needs_restart, IsEmpty());
+  backend.document = made.document;
+  EXPECT_FALSE(plan().replace_proxy) << "once";
+}
+
+// A load costs up to an hour: nobody gets one by editing a file.
+TEST_F(ReloadPlanTest, NeverTouchesTheModel) {
+  read_backend.document["launch"]["script"] = "other.sh";
+  read_backend.document["startup"] = {{"deadline_s", 60}};
+  read_backend.document["server"]["url"] = "http://127.0.0.1:5002";
+  read.port = 4000;
+  read.run_dir = "/elsewhere";
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.applied, IsEmpty());
+  EXPECT_FALSE(made.replace_proxy);
+  EXPECT_THAT(made.needs_restart, UnorderedElementsAre("port", "run_dir", "backend.json: launch",
+                                                       "backend.json: startup", "backend.json: server/url"));
+  EXPECT_EQ(made.settings.port, present.port);
+  EXPECT_EQ(made.document, backend.document) << "it is said again with the next reload";
+}
+
+}  // namespace
+}  // namespace cppworker
