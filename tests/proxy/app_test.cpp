@@ -86,8 +86,9 @@ class ProxyProcessTest : public testing::Test {
     if (error != 0) throw std::runtime_error("cannot start cppworker-proxy");
   }
 
-  void tell(ModelPhase phase, std::vector<std::string> keys = {}) {
+  void tell(ModelPhase phase, std::vector<std::string> keys = {}, bool retiring = false) {
     WorkerState state;
+    state.retiring = retiring;
     state.phase = phase;
     state.public_keys = std::move(keys);
     std::string line = encode(state);
@@ -198,6 +199,38 @@ TEST_F(ProxyProcessTest, SaysThatItHasDrainedWhenItsLastRequestHasEnded) {
   EXPECT_EQ(client.read_response().body, "done");
   EXPECT_EQ(hear(), ProxyNotice::kDrained);
   EXPECT_EQ(ledger_->snapshot().totals.served.requests, 1);
+}
+
+// Another proxy has taken the socket over; what this one has goes on to its end.
+TEST_F(ProxyProcessTest, RetiresWithoutRefusingOrCuttingAnything) {
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  make_ready({pem_of(test_key().get())});
+  RawClient slow(port_);
+  slow.send(post_request("/generate", wrapped_body(Route(), R"({"inputs": "x"})")));
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  RawClient kept(port_);
+  EXPECT_EQ(kept.exchange(get_request("/ping")).header("Connection"), "");
+
+  tell(ModelPhase::kReady, {pem_of(test_key().get())}, true);
+  // A connection that waits for its next request gets an answer, and is told that it is the last one.
+  RawMessage last;
+  do {
+    last = kept.exchange(get_request("/ping"));
+    EXPECT_EQ(last.body, "pong");
+  } while (last.header("Connection").empty());
+  EXPECT_EQ(last.header("Connection"), "close");
+  EXPECT_EQ(kept.wait_for_end(), End::kEof);
+  RawClient late(port_);
+  UniqueFd taken(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  EXPECT_TRUE(taken) << "it is left to the next proxy";
+
+  EXPECT_EQ(heard_.find(encode(ProxyNotice::kDrained)), std::string::npos);
+  server.answer(200, "done");
+  EXPECT_EQ(slow.read_response().body, "done");
+  EXPECT_EQ(slow.wait_for_end(), End::kEof);
+  EXPECT_EQ(hear(), ProxyNotice::kDrained);
 }
 
 TEST_F(ProxyProcessTest, ServesOnSeveralThreads) {
