@@ -58,6 +58,13 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
   fixed("public_url", &Settings::public_url);
   fixed("server_url", &Settings::server_url);
   fixed("benchmark", &Settings::benchmark);
+  fixed("log_format", &Settings::log_json);
+  fixed("log_child_lines", &Settings::log_child_lines);
+  fixed("model_log", &Settings::model_log);
+  // Where the certificate lies is read at the start; that it has changed is noticed by itself.
+  const bool same_tls = present.proxy.tls == read.proxy.tls &&
+                        present.tls.certificate == read.tls.certificate && present.tls.key == read.tls.key;
+  if (!same_tls) plan.needs_restart.emplace_back("tls");
 
   // What read_settings doesn't know of the proxy's comes from the backend, which is looked at by itself.
   ProxySettings proxy = read.proxy;
@@ -65,6 +72,7 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
   proxy.server_url = present.proxy.server_url;
   proxy.own_url = present.proxy.own_url;
   proxy.ledger = present.proxy.ledger;
+  proxy.tls = present.proxy.tls;
   if (encode(proxy) == encode(present.proxy)) return;
   plan.replace_proxy = true;
   const json before = json::parse(encode(present.proxy)), after = json::parse(encode(proxy));

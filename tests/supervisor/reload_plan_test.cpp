@@ -54,6 +54,16 @@ TEST_F(ReloadPlanTest, GivesLimitsToANewProxy) {
   EXPECT_EQ(made.settings.proxy.backend_folder, "/opt/launchers/tgi") << "which read_settings doesn't know";
 }
 
+// A new proxy would ask for TLS, and nobody would look after a certificate for it.
+TEST_F(ReloadPlanTest, LeavesTlsAsItIs) {
+  read.proxy.tls = true;
+  read.tls.key = "/elsewhere.key";
+  const ReloadPlan made = plan();
+  EXPECT_THAT(made.needs_restart, ElementsAre("tls"));
+  EXPECT_FALSE(made.replace_proxy);
+  EXPECT_FALSE(made.settings.proxy.tls);
+}
+
 TEST_F(ReloadPlanTest, ChangesTheLevelOfBothLogs) {
   read.log_level = read.proxy.log_level = "debug";
   const ReloadPlan made = plan();
