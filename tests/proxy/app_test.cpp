@@ -211,7 +211,7 @@ TEST_F(ProxyProcessTest, RetiresWithoutRefusingOrCuttingAnything) {
   UpstreamConnectionInTest server = server_.accept();
   server.read_request();
   RawClient kept(port_);
-  EXPECT_EQ(kept.exchange(get_request("/ping")).header("Connection"), "");
+  EXPECT_EQ(kept.exchange(get_request("/ping")).header("Connection"), "keep-alive");
 
   tell(ModelPhase::kReady, {pem_of(test_key().get())}, true);
   // A connection that waits for its next request gets an answer, and is told that it is the last one.
@@ -219,7 +219,7 @@ TEST_F(ProxyProcessTest, RetiresWithoutRefusingOrCuttingAnything) {
   do {
     last = kept.exchange(get_request("/ping"));
     EXPECT_EQ(last.body, "pong");
-  } while (last.header("Connection").empty());
+  } while (last.header("Connection") == "keep-alive");
   EXPECT_EQ(last.header("Connection"), "close");
   EXPECT_EQ(kept.wait_for_end(), End::kEof);
   RawClient late(port_);
@@ -229,6 +229,8 @@ TEST_F(ProxyProcessTest, RetiresWithoutRefusingOrCuttingAnything) {
   EXPECT_EQ(heard_.find(encode(ProxyNotice::kDrained)), std::string::npos);
   server.answer(200, "done");
   EXPECT_EQ(slow.read_response().body, "done");
+  // It was promised another answer before the proxy retired.
+  EXPECT_EQ(slow.exchange(get_request("/ping")).header("Connection"), "close");
   EXPECT_EQ(slow.wait_for_end(), End::kEof);
   EXPECT_EQ(hear(), ProxyNotice::kDrained);
 }
