@@ -90,8 +90,8 @@ Awaitable<> PublicKeyKeeper::run() {
       retry = std::min(retry * 2, kLongestRetry);
     }
     auto until = Clock::now() + pause;
-    co_await wait_until([&] { return Clock::now() >= until; }, until);
     auto unasked = Clock::now() + kLongestUnasked;
+    co_await wait_until([&] { return Clock::now() >= until; }, until);
     co_await wait_until([&] { return wanted_ || Clock::now() >= unasked; }, unasked);
   }
 }

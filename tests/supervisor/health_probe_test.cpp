@@ -39,7 +39,7 @@ TEST_F(HealthProbeTest, IsUnhealthyWithAnotherStatus) {
   const HealthAnswer answer = probe_against({.status = 503});
   EXPECT_FALSE(answer.ok());
   EXPECT_EQ(answer.reason, "status 503 instead of 200");
-  EXPECT_TRUE(probe_against({.status = 204}, {.expected_status = 204}).ok());
+  EXPECT_TRUE(probe_against({.status = 204, .body = ""}, {.expected_status = 204}).ok());
 }
 
 TEST_F(HealthProbeTest, SeesThroughAWaitingPage) {
