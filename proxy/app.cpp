@@ -218,8 +218,8 @@ class ProxyApp {
   ProxyCore core_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;
   std::unique_ptr<ControlClient> control_;
-  std::string certificate_, private_key_;  // what was sent last, and
-  TlsContext tls_;                         // the newest of use
+  std::string certificate_, private_key_;                     // what was sent last, and
+  TlsContext tls_;                                            // the newest of use
   std::optional<tcp::acceptor> acceptor_, session_acceptor_;  // of a running proxy that doesn't retire
   bool draining_ = false;
 };
