@@ -31,13 +31,13 @@ class BrokenTextTest : public ModelFixture {
   std::unique_ptr<Ledger> ledger = Ledger::create(folder / "ledger", "test").value();
   OrphanReaper reaper{io, [](pid_t) { return true; }};
   ProxyService proxy{io, proxy_processes, *ledger, proxy_setup()};
-  PublicKeyKeeper keys{io.get_executor(), nullptr, folder / "key.pem", [] {}};
+  PublicKeyKeeper keys{io.get_executor(), nullptr, "the test", folder / "key.pem", [] {}};
   // `model` is there: the base has started.
   std::optional<WorkerView> view;
   AdminPages pages;
 
   void show() {
-    view.emplace(WorkerView{settings, setup.backend, *model, proxy, keys, *ledger, reaper,
+    view.emplace(WorkerView{settings, setup.backend, *model, proxy, keys, nullptr, *ledger, reaper,
                             [] { return ModelPhase::kLoading; }, [this] { return error; },
                             std::chrono::steady_clock::now()});
     pages = admin_pages(*view);
