@@ -268,6 +268,8 @@ Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t li
     if (has_control_characters(extension)) error = http::error::bad_chunk_extension;
   };
   chunk_parser_->on_chunk_header(check_extension);
+  // Beast collects a chunk's line, and all trailers, until they end: here they do so in time, or not at all.
+  buffer_.max_size(std::max(buffer_.size(), kMostReadAhead));
   while (!chunk_parser_->is_done()) {
     if (!body_.make_room(bodies_, limit - body_.size())) co_return no_memory();
     std::size_t room = body_.free_size();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <boost/beast/http/rfc7230.hpp>
+#include <boost/container/static_vector.hpp>
 
 #include "proxy/query.hpp"
 
@@ -36,12 +37,20 @@ bool is_hop_by_hop(http::field name) {
   }
 }
 
-// True when the message's own Connection header, of however many lines, declares `name` to be of this hop
-// alone.
-bool named_in_connection(const http::fields& fields, boost::beast::string_view name) {
+// What the message's own Connection header, of however many lines, declares to be of this hop alone. One or
+// two names as a rule; each is compared with every header, so that thousands would cost milliseconds.
+constexpr std::size_t kMostNamed = 32;
+using HopNames = boost::container::static_vector<boost::beast::string_view, kMostNamed>;
+
+HopNames named_in_connection(const http::fields& fields) {
+  HopNames names;
   auto [first, last] = fields.equal_range(http::field::connection);
-  return std::any_of(first, last,
-                     [name](const auto& line) { return http::token_list{line.value()}.exists(name); });
+  for (auto line = first; line != last; ++line)
+    for (boost::beast::string_view name : http::token_list{line->value()}) {
+      if (names.size() == kMostNamed) return names;
+      names.push_back(name);
+    }
+  return names;
 }
 
 void append_header(std::string& out, std::string_view name, std::string_view value) {
@@ -50,10 +59,12 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 
 template <class Keep>
 void append_end_to_end(std::string& out, const http::fields& fields, Keep keep) {
-  bool has_connection = fields.find(http::field::connection) != fields.end();
+  const HopNames named = named_in_connection(fields);
   for (const auto& field : fields) {
     if (is_hop_by_hop(field.name()) || !keep(field)) continue;
-    if (has_connection && named_in_connection(fields, field.name_string())) continue;
+    bool is_named = std::any_of(named.begin(), named.end(),
+                                [&](const auto& name) { return iequals(name, field.name_string()); });
+    if (is_named) continue;
     append_header(out, view(field.name_string()), view(field.value()));
   }
 }

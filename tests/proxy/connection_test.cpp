@@ -268,6 +268,17 @@ TEST_F(ConnectionTest, ARefusedClientMaySendALargeBodyBeforeItReads) {
   EXPECT_EQ(client.read_response().status(), 413);
 }
 
+// A chunk's line and the trailers are outside the body's limit, and outside the budget of all bodies.
+TEST_F(ConnectionTest, WhatStandsAroundChunksHasALimit) {
+  const std::string head = "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string endless(1 << 20, '0');
+  for (const char* begun : {"5;a=", "0", "2\r\n{}\r\n0\r\nX: "}) {
+    RawClient client = connect();
+    client.try_send(head + begun + endless);
+    expect_error(client.read_response(), 400, "proxy: malformed chunked body");
+  }
+}
+
 TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
   setup_.settings.max_buffered_bytes = 1000;
   std::string body(700, 'b');
