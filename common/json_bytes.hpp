@@ -1,4 +1,8 @@
 // The byte-level scanning under json_scan; for others, use json_scan.hpp first.
+//
+// Short texts are scanned inline, 16 bytes at a time. Long ones (a prompt of a whole book, an image in
+// base64) go to functions of wider steps, which are chosen when the program runs: they aren't bound by
+// instructions any more but by the memory's bandwidth.
 #pragma once
 
 #include <bit>
@@ -27,17 +31,34 @@ inline int hex_value(char c) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+// A string of which this much was scanned inline is taken for a long one: what a call costs is little beside
+// it.
+inline constexpr std::size_t kLongRun = 256;
+
+// From inside a string on, and not behind an escape's backslash: over blocks that hold nothing but characters
+// and escapes of one letter ("\\n"), which it adds to `escapes`. Where it ends, something else is less than
+// 64 bytes away, or the end is; or this processor hasn't got what it takes.
+const char* skip_simple_blocks(const char* at, const char* end, std::size_t& escapes);
+
 // From inside a string on: the first quote or control character, or `end`. At each backslash before that it
 // calls on_escape(at), which says where to go on (behind at, not behind end); nullptr ends the scan, with
-// nullptr. Strings are most of what a request holds (prompts, images in base64), so this is most of the
-// scanner's work; and since prompts are full of "\\n", a backslash doesn't begin the block of 16 bytes anew.
-template <class OnEscape>
-const char* scan_string_body(const char* at, const char* end, OnEscape&& on_escape) {
+// nullptr. Of valid escapes of one letter in a long string it may tell on_simple(how many) instead. Strings
+// are most of what a request holds (prompts, images in base64), so this is most of the scanner's work; and
+// since prompts are full of "\\n", a backslash doesn't begin the block of 16 bytes anew.
+template <class OnEscape, class OnSimple>
+const char* scan_string_body(const char* at, const char* end, OnEscape&& on_escape, OnSimple&& on_simple) {
 #ifdef __SSE2__
   const __m128i quote = _mm_set1_epi8('"');
   const __m128i backslash = _mm_set1_epi8('\\');
   const __m128i last_control = _mm_set1_epi8(0x1f);
+  const char* inline_from = at;
   while (end - at >= 16) {
+    if (static_cast<std::size_t>(at - inline_from) >= kLongRun) {
+      std::size_t escapes = 0;
+      at = inline_from = skip_simple_blocks(at, end, escapes);
+      on_simple(escapes);
+      if (end - at < 16) break;
+    }
     const char* block = at;
     __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
@@ -87,25 +108,11 @@ inline const char* structure_stop(const char* at, const char* end) {
   return at;
 }
 
-// Number of characters in valid UTF-8: the bytes that don't continue one.
-inline std::size_t count_utf8(const char* at, const char* end) {
-  std::size_t count = 0;
-#ifdef __SSE2__
-  const __m128i last_continuation = _mm_set1_epi8(static_cast<char>(0xbf));
-  while (end - at >= 16) {
-    // Lanes count down to -255 at most before they are summed up.
-    __m128i lanes = _mm_setzero_si128();
-    for (int blocks = 0; blocks < 255 && end - at >= 16; ++blocks, at += 16) {
-      __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-      lanes = _mm_sub_epi8(lanes, _mm_cmpgt_epi8(bytes, last_continuation));
-    }
-    __m128i sums = _mm_sad_epu8(lanes, _mm_setzero_si128());
-    count += static_cast<std::size_t>(_mm_cvtsi128_si64(sums)) +
-             static_cast<std::size_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums)));
-  }
-#endif
-  for (; at != end; ++at) count += (static_cast<unsigned char>(*at) & 0xc0) != 0x80;
-  return count;
-}
+// What is counted in valid UTF-8 in one pass.
+struct Utf8Count {
+  std::size_t characters = 0;  // the bytes that don't continue one
+  bool backslash = false;      // whether there is one
+};
+Utf8Count count_utf8(const char* at, const char* end);
 
 }  // namespace cppworker::json_bytes

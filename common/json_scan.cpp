@@ -40,10 +40,11 @@ const char* scan_escape(const char* at, const char* end) {
 
 // From behind the opening quote to the closing one; nullptr when it is no string.
 const char* scan_string(const char* at, const char* end, bool& escaped) {
-  at = scan_string_body(at, end, [&](const char* escape) {
+  auto on_escape = [&](const char* escape) {
     escaped = true;
     return scan_escape(escape, end);
-  });
+  };
+  at = scan_string_body(at, end, on_escape, [&](std::size_t escapes) { escaped |= escapes > 0; });
   return at == nullptr || at == end || *at != '"' ? nullptr : at;
 }
 

@@ -20,7 +20,7 @@ using json_bytes::structure_stop;
 const char* skip_string(const char* at, const char* end) {
   auto behind_escape = [end](const char* escape) { return end - escape < 2 ? end : escape + 2; };
   do {
-    at = scan_string_body(at + 1, end, behind_escape);
+    at = scan_string_body(at + 1, end, behind_escape, [](std::size_t) {});
     if (at == end) return end;
   } while (*at != '"');
   return at + 1;
@@ -267,17 +267,18 @@ std::size_t json_string_length(std::string_view string_value) {
   const char* at = body.data();
   const char* end = at + body.size();
   // As if each byte of an escape were a character; all but one of them are taken off again.
-  std::size_t length = count_utf8(at, end);
-  while (at != end) {
-    at = scan_string_body(at, end, [&](const char* escape) {
-      const char* behind = escape;
-      if (end - escape >= 2 && escape[1] != 'u')
-        behind += 2;
-      else
-        next_escaped(behind, end);
-      length -= static_cast<std::size_t>(behind - escape) - 1;
-      return behind;
-    });
+  auto [length, escaped] = count_utf8(at, end);
+  auto on_escape = [end, &length = length](const char* escape) {
+    const char* behind = escape;
+    if (end - escape >= 2 && escape[1] != 'u')
+      behind += 2;
+    else
+      next_escaped(behind, end);
+    length -= static_cast<std::size_t>(behind - escape) - 1;
+    return behind;
+  };
+  while (escaped && at != end) {
+    at = scan_string_body(at, end, on_escape, [&length = length](std::size_t escapes) { length -= escapes; });
     if (at != end) ++at;
   }
   return length;
