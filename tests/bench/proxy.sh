@@ -18,12 +18,6 @@ cd "$(dirname "$0")/../.."
 
 quick=false seconds=5 rounds=2 signed=12000 connections=10000 build=build/release json="" cases=()
 
-progress() { printf '%s\n' "$*" >&2; }
-fail() {
-  progress "bench: $*"
-  exit 1
-}
-
 # shellcheck source=setup.sh
 . tests/bench/setup.sh
 # shellcheck source=measure.sh
@@ -47,17 +41,7 @@ for name in "${cases[@]}"; do
   [[ " $all_cases " == *" $name "* ]] || fail "no such case: $name; there are: $all_cases"
 done
 
-run=$(mktemp -d)
-started=()
-finish() {
-  # Our worker ends its upstream; nginx's master its workers.
-  for pid in "${started[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$run"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
+make_run_folder
 # Load, proxy and upstream want both cores of the small machine that the budgets are for.
 awk '$1 > 0.5 {exit 1}' /proc/loadavg ||
   progress "the machine is busy (load average $(cut -d' ' -f1 /proc/loadavg)): figures will be worse than they should"

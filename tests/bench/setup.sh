@@ -1,6 +1,25 @@
-# Part of proxy.sh: installs, builds, makes keys and bodies, starts our worker and nginx before one upstream.
+# Part of proxy.sh and soak.sh: installs, builds, makes keys and bodies, starts our worker and nginx before one
+# upstream; at the end everything that was started is ended, and its folder removed.
 # Sets: bin, nginx, run, upstream_port, ours_port, nginx_port, supervisor_pid, proxy_pid, nginx_pid.
 # shellcheck shell=bash
+
+progress() { printf '%s\n' "$*" >&2; }
+fail() {
+  progress "${0##*/}: $*"
+  exit 1
+}
+
+started=() # by pid; our worker ends its upstream, nginx's master its workers
+make_run_folder() {
+  run=$(mktemp -d)
+  trap finish EXIT
+  trap 'exit 130' INT TERM
+}
+finish() {
+  for pid in "${started[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$run"
+}
 
 readonly worker_url=http://203.0.113.9:41234 # only its text matters: it is what the signatures cover
 readonly threads=2                           # of our proxy, and worker processes of nginx

@@ -19,11 +19,6 @@ readonly allowed_descriptors=40
 readonly restart_every=20 # samples
 
 duration=1800 build=build/release
-progress() { printf '%s\n' "$*" >&2; }
-fail() {
-  progress "soak: $*"
-  exit 1
-}
 # shellcheck source=setup.sh
 . tests/bench/setup.sh
 # shellcheck source=measure.sh
@@ -38,15 +33,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-run=$(mktemp -d)
-started=() loads=()
-finish() {
-  for pid in "${loads[@]}" "${started[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$run"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+make_run_folder
+loads=()
 
 status() { curl -sf "$admin/status"; }
 descriptors() { ls "/proc/$1/fd" | wc -l; }
@@ -90,12 +78,16 @@ make_keys_and_bodies
 start_worker
 admin=http://127.0.0.1:$(jq .admin_port "$run/worker/addresses.json")
 
-again wrk_for_10s "$run/wrapped.json" /generate 16 & loads+=($!)
-again wrk_for_10s "$run/large.json" /generate 2 & loads+=($!)
-again signed_bodies & loads+=($!)
-again streams & loads+=($!)
-again leave_streams & loads+=($!)
-again wrong_signatures & loads+=($!)
+load() {
+  again "$@" &
+  loads+=($!) started+=($!)
+}
+load wrk_for_10s "$run/wrapped.json" /generate 16
+load wrk_for_10s "$run/large.json" /generate 2
+load signed_bodies
+load streams
+load leave_streams
+load wrong_signatures
 
 # Samples: seconds, KiB of the proxy, KiB of the supervisor.
 : >"$run/samples"
@@ -112,7 +104,6 @@ done
 
 touch "$run/stop"
 for pid in "${loads[@]}"; do wait "$pid" || true; done
-loads=()
 nothing_in_flight() { [ "$(status | jq .books.in_flight.requests)" = 0 ]; }
 within 30 nothing_in_flight || fail "requests are in flight that nobody waits for: $(status | jq -c .books)"
 
