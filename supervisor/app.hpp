@@ -6,20 +6,10 @@
 #include <string>
 
 #include "common/result.hpp"
+#include "supervisor/exit_codes.hpp"
 #include "supervisor/settings.hpp"
 
 namespace cppworker {
-
-// Exit codes of `cppworker run`; the shell's and the service managers' customs where there are any.
-enum ExitCode {
-  kExitClean = 0,
-  kExitUnexpected = 1,    // a bug: something threw
-  kExitConfig = 64,       // EX_USAGE: nothing was started
-  kExitCannotStart = 69,  // EX_UNAVAILABLE: a port, the run directory or the ledger can't be had
-  kExitModelGaveUp = 70,  // the model failed too often
-  kExitUnkillable = 72,   // a process withstands SIGKILL: the machine needs a restart
-  kExitProxyGaveUp = 73,  // the proxy failed too often
-};
 
 // Reads the settings anew; an error is one line.
 using ReadSettings = std::function<Result<Settings>()>;

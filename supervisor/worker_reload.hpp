@@ -1,0 +1,14 @@
+// SIGHUP: what reload_plan.hpp decides, done to a running worker.
+//
+// Threads: the supervisor's loop.
+#pragma once
+
+#include "supervisor/app.hpp"
+#include "supervisor/worker_parts.hpp"
+
+namespace cppworker {
+
+// Reads all files anew; whatever is wrong in them changes nothing. The log says what came of it.
+void reload(WorkerParts& parts, const ReadSettings& read_settings);
+
+}  // namespace cppworker
