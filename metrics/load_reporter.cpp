@@ -21,12 +21,14 @@ LoadReporter::LoadReporter(asio::any_io_executor executor, Ledger& ledger, Autos
       delete_timer_(executor) {}
 
 void LoadReporter::FailureLog::failed(const std::string& why) {
+  trouble_ = why;
   if (++streak_ == 1) spdlog::warn("Autoscaler didn't get {}, trying on: {}", what_, printable(why));
 }
 
 void LoadReporter::FailureLog::succeeded() {
   if (streak_ > 0) spdlog::info("Autoscaler gets {} again after {} failures", what_, streak_);
   streak_ = 0;
+  trouble_.clear();
 }
 
 Awaitable<> LoadReporter::run() {

@@ -41,6 +41,8 @@ class LoadReporter {
   Awaitable<> run();
   void poke();  // report now: the state changed, nobody should wait for the next second
   void stop();
+  // Why the last report didn't get through; empty when it did, or none was due yet.
+  const std::string& trouble() const { return status_log_.trouble(); }
 
  private:
   // "Failed" once, then silence until "recovered", with how often it failed meanwhile.
@@ -49,9 +51,10 @@ class LoadReporter {
     explicit FailureLog(std::string what) : what_(std::move(what)) {}
     void failed(const std::string& why);
     void succeeded();
+    const std::string& trouble() const { return trouble_; }
 
    private:
-    std::string what_;
+    std::string what_, trouble_;
     int streak_ = 0;
   };
 

@@ -49,6 +49,7 @@ void Service::process(ServiceEvent event) {
   ServiceStep next = step(state_, event, std::chrono::steady_clock::now(), policy_);
   FailureCause cause_before = state_.cause;
   state_ = next.state;
+  if (state_.phase != before) since_ = std::chrono::steady_clock::now();
   if (state_.cause != cause_before && state_.cause != FailureCause::kNone) note_failure();
   if (state_.phase != before)
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
@@ -66,11 +67,17 @@ void Service::note_failure() {
   if (!reason_.empty()) last_error_ += ": " + reason_;
   reason_.clear();
   spdlog::warn("{}", last_error_);
+  last_failure_ = ServiceFailure{last_error_, exited_ ? last_exit_.text() : "", state_.launches,
+                                 std::chrono::steady_clock::now()};
   post_mortem_ = {};
   if (hooks_.on_failure) hooks_.on_failure(post_mortem_);
 }
 
 void Service::write_post_mortem() {
+  if (last_failure_) {
+    last_failure_->summary = last_error_;
+    if (exited_) last_failure_->exit = last_exit_.text();
+  }
   if (!hooks_.on_failed) return;
   using Seconds = std::chrono::duration<double>;
   const TimePoint now = std::chrono::steady_clock::now();
@@ -122,6 +129,7 @@ void Service::perform(const ServiceAction& action) {
     case ServiceActionKind::kArmDeadline:
       return arm(action);
     case ServiceActionKind::kDisarmDeadline:
+      due_.reset();
       deadline_.cancel();
       return;
     case ServiceActionKind::kSettleBooks:
@@ -292,7 +300,8 @@ ExitStatus Service::with_memory(ExitStatus status) const {
 }
 
 void Service::arm(const ServiceAction& action) {
-  deadline_.expires_after(action.after);
+  due_ = std::chrono::steady_clock::now() + action.after;
+  deadline_.expires_at(*due_);
   deadline_.async_wait([this, generation = action.generation](boost::system::error_code error) {
     if (!error) process({ServiceEventKind::kDeadline, generation});
   });

@@ -47,6 +47,14 @@ struct ServiceHooks {
   std::function<void(PostMortem)> on_failed{};    // the run is over: add the last lines, and keep it
 };
 
+// The last run that ended badly, for whoever asks later: it outlives the runs that went well.
+struct ServiceFailure {
+  std::string summary;  // as in the post-mortem
+  std::string exit;     // "signal 9 (SIGKILL)"; empty: it hasn't ended yet, or nothing was launched
+  std::uint64_t launch = 0;
+  TimePoint at{};
+};
+
 class Service {
  public:
   Service(asio::io_context& io, ProcessRunner& processes, std::string name, ServicePolicy policy,
@@ -57,6 +65,11 @@ class Service {
 
   const std::string& name() const { return name_; }
   const ServiceState& state() const { return state_; }
+  TimePoint since() const { return since_; }  // when the present phase began
+  // When it moves on by itself, if nothing happens before; nullopt: it waits for something to happen.
+  std::optional<TimePoint> due() const { return due_; }
+  const ServicePolicy& policy() const { return policy_; }
+  const std::optional<ServiceFailure>& last_failure() const { return last_failure_; }
   pid_t pid() const { return child_ ? child_->pid() : -1; }
   const std::string& tree_mark() const { return tree_mark_; }
   // The tree's processes as the last look found them, a few seconds ago (with starts_processes).
@@ -97,6 +110,9 @@ class Service {
   ServiceHooks hooks_;
 
   ServiceState state_;
+  TimePoint since_ = std::chrono::steady_clock::now();
+  std::optional<TimePoint> due_;
+  std::optional<ServiceFailure> last_failure_;
   std::unique_ptr<ChildProcess> child_;
   pid_t leader_ = -1;
   ExitStatus last_exit_;

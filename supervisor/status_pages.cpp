@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "metrics/exposition.hpp"
 #include "metrics/supervisor_families.hpp"
 #include "metrics/system_probe.hpp"
@@ -14,35 +12,18 @@ namespace {
 
 using nlohmann::json;
 
-// What keeps the worker from serving; empty when nothing does.
-std::vector<std::string> obstacles(const WorkerView& view) {
-  std::vector<std::string> found;
-  if (view.phase() != ModelPhase::kReady) found.push_back("model: " + std::string(phase_name(view.phase())));
-  if (view.proxy.service().state().phase != ServicePhase::kReady)
-    found.push_back("proxy: " + std::string(name_of(view.proxy.service().state().phase)));
-  if (view.keys.keys().empty() && !view.settings.proxy.unsecured)
-    found.push_back("public key: " +
-                    (view.keys.last_error().empty() ? "not here yet" : view.keys.last_error()));
-  if (view.certificates != nullptr && view.certificates->certificate().empty())
-    found.push_back("certificate: " + (view.certificates->last_error().empty()
-                                           ? "not here yet"
-                                           : view.certificates->last_error()));
-  return found;
-}
-
-// The texts in it come from files, servers and the system: a byte that is no UTF-8 costs its character, not
-// the page.
-std::string text_of(const json& body, int indent = -1) {
-  return body.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
-}
-
 AdminAnswer page(bool good, const json& body) {
   return {good ? 200 : 503, "application/json", text_of(body)};
+}
+
+double seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
 }
 
 json describe(const Service& service) {
   const ServiceState& state = service.state();
   return {{"state", name_of(state.phase)},
+          {"seconds_in_state", seconds(std::chrono::steady_clock::now() - service.since())},
           {"pid", service.pid()},
           {"launches", state.launches},
           {"failures", service.failures()},
@@ -55,10 +36,6 @@ json amount(const Amount& amount) {
 
 bool is_loading(const ModelService& model) {
   return model.service().state().phase == ServicePhase::kStarting;
-}
-
-double seconds(std::chrono::steady_clock::duration duration) {
-  return std::chrono::duration<double>(duration).count();
 }
 
 // null when it isn't.
@@ -76,6 +53,12 @@ json tls_of(const WorkerView& view) {
   return {{"certificate", view.settings.tls.certificate},
           {"valid_until", life ? json(life->until) : json(nullptr)},
           {"last_error", view.certificates->last_error()}};
+}
+
+// null for a stand-alone worker.
+json reports_of(const WorkerView& view, const LedgerSnapshot& books) {
+  if (view.reporter == nullptr) return nullptr;
+  return {{"acknowledged", books.acknowledged.reports}, {"last_error", view.reporter->trouble()}};
 }
 
 AdminAnswer status_page(const WorkerView& view) {
@@ -100,7 +83,11 @@ AdminAnswer status_page(const WorkerView& view) {
                  {"state", phase_name(view.phase())},
                  {"waiting_for", missing},
                  {"error", view.error_message()},
+                 {"pid", ::getpid()},
+                 {"uptime_seconds", seconds(std::chrono::steady_clock::now() - view.started)},
                  {"unsecured", view.settings.proxy.unsecured},
+                 {"public_keys", view.keys.keys().size()},
+                 {"reports", reports_of(view, books)},
                  {"tls", tls_of(view)},
                  {"model", model},
                  {"proxy", proxy},
@@ -155,6 +142,25 @@ AdminAnswer metrics_page(const WorkerView& view) {
 }
 
 }  // namespace
+
+std::vector<std::string> obstacles(const WorkerView& view) {
+  std::vector<std::string> found;
+  if (view.phase() != ModelPhase::kReady) found.push_back("model: " + std::string(phase_name(view.phase())));
+  if (view.proxy.service().state().phase != ServicePhase::kReady)
+    found.push_back("proxy: " + std::string(name_of(view.proxy.service().state().phase)));
+  if (view.keys.keys().empty() && !view.settings.proxy.unsecured)
+    found.push_back("public key: " +
+                    (view.keys.last_error().empty() ? "not here yet" : view.keys.last_error()));
+  if (view.certificates != nullptr && view.certificates->certificate().empty())
+    found.push_back("certificate: " + (view.certificates->last_error().empty()
+                                           ? "not here yet"
+                                           : view.certificates->last_error()));
+  return found;
+}
+
+std::string text_of(const json& body, int indent) {
+  return body.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+}
 
 AdminPages admin_pages(const WorkerView& view) {
   return {{"/livez",
