@@ -35,7 +35,8 @@ AdminAnswer answer_for(const http::request<http::empty_body>& request, const Adm
   }
 }
 
-Awaitable<bool> serve(tcp::socket& socket, const AdminPages& pages) {
+template <class Socket>
+Awaitable<bool> serve(Socket& socket, const AdminPages& pages) {
   boost::beast::flat_buffer buffer;
   http::request_parser<http::empty_body> parser;
   parser.header_limit(kLargestHead);
@@ -52,12 +53,36 @@ Awaitable<bool> serve(tcp::socket& socket, const AdminPages& pages) {
   if (parser.get().method() == http::verb::head) response.body().clear();
   auto [write_error, written] = co_await http::async_write(socket, response, kTuple);
   boost::system::error_code ignored;
-  socket.shutdown(tcp::socket::shutdown_send, ignored);
+  socket.shutdown(asio::socket_base::shutdown_send, ignored);
   co_return !write_error;
 }
 
-Awaitable<> run_session(tcp::socket socket, std::shared_ptr<const AdminPages> pages) {
+template <class Socket>
+Awaitable<> run_session(Socket socket, std::shared_ptr<const AdminPages> pages) {
   co_await with_deadline(serve(socket, *pages), kExchangeLimit);
+}
+
+template <class Acceptor>
+Awaitable<> accept_and_serve(Acceptor& acceptor, AdminPages pages) {
+  auto shared = std::make_shared<const AdminPages>(std::move(pages));
+  auto open = std::make_shared<int>(0);
+  while (acceptor.is_open()) {
+    auto [error, socket] = co_await acceptor.async_accept(kTuple);
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {
+      // Out of descriptors, most likely: accepting again at once would spin.
+      co_await sleep_for(std::chrono::milliseconds(100));
+      continue;
+    }
+    if (*open >= kMostConnections) continue;
+    ++*open;
+    // Whatever else is thrown on the way, by want of memory say, ends the connection alone.
+    asio::co_spawn(acceptor.get_executor(), run_session(std::move(socket), shared),
+                   [open](std::exception_ptr failure) {
+                     --*open;
+                     if (failure) spdlog::error("admin: a request failed unexpectedly");
+                   });
+  }
 }
 
 }  // namespace
@@ -80,25 +105,11 @@ Result<tcp::acceptor> open_listener(asio::io_context& io, const std::string& add
 }
 
 Awaitable<> run_admin_server(tcp::acceptor& acceptor, AdminPages pages) {
-  auto shared = std::make_shared<const AdminPages>(std::move(pages));
-  auto open = std::make_shared<int>(0);
-  while (acceptor.is_open()) {
-    auto [error, socket] = co_await acceptor.async_accept(kTuple);
-    if (error == asio::error::operation_aborted) co_return;
-    if (error) {
-      // Out of descriptors, most likely: accepting again at once would spin.
-      co_await sleep_for(std::chrono::milliseconds(100));
-      continue;
-    }
-    if (*open >= kMostConnections) continue;
-    ++*open;
-    // Whatever else is thrown on the way, by want of memory say, ends the connection alone.
-    asio::co_spawn(acceptor.get_executor(), run_session(std::move(socket), shared),
-                   [open](std::exception_ptr failure) {
-                     --*open;
-                     if (failure) spdlog::error("admin: a request failed unexpectedly");
-                   });
-  }
+  return accept_and_serve(acceptor, std::move(pages));
+}
+
+Awaitable<> run_admin_server(asio::local::stream_protocol::acceptor& acceptor, AdminPages pages) {
+  return accept_and_serve(acceptor, std::move(pages));
 }
 
 }  // namespace cppworker

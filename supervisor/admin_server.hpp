@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 
 #include "common/async.hpp"
 #include "common/result.hpp"
@@ -29,5 +30,6 @@ Result<asio::ip::tcp::acceptor> open_listener(asio::io_context& io, const std::s
 
 // Serves until the acceptor is closed.
 Awaitable<> run_admin_server(asio::ip::tcp::acceptor& acceptor, AdminPages pages);
+Awaitable<> run_admin_server(asio::local::stream_protocol::acceptor& acceptor, AdminPages pages);
 
 }  // namespace cppworker

@@ -9,6 +9,8 @@
 #include "common/logging.hpp"
 #include "common/startup_pages.hpp"
 #include "supervisor/admin_server.hpp"
+#include "supervisor/cli_pages.hpp"
+#include "supervisor/cli_socket.hpp"
 #include "supervisor/status_pages.hpp"
 #include "supervisor/update_mark.hpp"
 #include "supervisor/worker_parts.hpp"
@@ -38,7 +40,7 @@ class WorkerApp {
                              parts_.certificates.get(), *parts_.ledger, parts_.reaper,
                              [this] { return phase_of(parts_, stop_.ending()); },
                              [this] { return error_message(parts_, stop_.ending()); },
-                             std::chrono::steady_clock::now()});
+                             std::chrono::steady_clock::now(), parts_.reporter.get()});
     return {};
   }
 
@@ -49,6 +51,7 @@ class WorkerApp {
     parts_.reaper.start();
     await_signal();
     asio::co_spawn(parts_.io, run_admin_server(*parts_.admin, admin_pages(*view_)), rethrow);
+    serve_commands();
     parts_.model->watch();
     if (!settings.proxy.unsecured || settings.container_id || !settings.public_key.empty())
       asio::co_spawn(parts_.io, parts_.keys->run(), rethrow);
@@ -105,6 +108,16 @@ class WorkerApp {
     parts_.model->service().post(ServiceEventKind::kWantUp);
   }
 
+  // Without it the worker works as well: that is no reason not to start.
+  void serve_commands() {
+    Result<CliAcceptor> opened = open_cli_socket(parts_.io, parts_.settings.run_dir);
+    if (!opened)
+      return spdlog::warn("{}; commands such as `cppworker status` can't be answered",
+                          opened.error().message);
+    cli_.emplace(std::move(*opened));
+    asio::co_spawn(parts_.io, run_admin_server(*cli_, cli_pages(*view_)), rethrow);
+  }
+
   void await_signal() {
     signals_.async_wait([this](boost::system::error_code error, int number) {
       if (error) return;
@@ -137,6 +150,7 @@ class WorkerApp {
   WorkerStop stop_{parts_, [this] { on_change(); }};
   asio::signal_set signals_{parts_.io, SIGTERM, SIGINT};
   std::optional<WorkerView> view_;
+  std::optional<CliAcceptor> cli_;
   WorkerState published_;
   bool announced_ = false;
 };

@@ -6,6 +6,7 @@ namespace cppworker {
 enum ExitCode {
   kExitClean = 0,
   kExitUnexpected = 1,    // a bug: something threw
+  kExitNoWorker = 3,      // status, logs, why: none runs there (as LSB's status has it)
   kExitConfig = 64,       // EX_USAGE: nothing was started
   kExitCannotStart = 69,  // EX_UNAVAILABLE: a port, the run directory or the ledger can't be had
   kExitModelGaveUp = 70,  // the model failed too often

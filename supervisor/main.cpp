@@ -9,7 +9,9 @@
 #include "common/json_log.hpp"
 #include "common/logging.hpp"
 #include "supervisor/app.hpp"
+#include "supervisor/cli_client.hpp"
 #include "supervisor/environment.hpp"
+#include "supervisor/log_ring.hpp"
 #include "supervisor/settings.hpp"
 
 using namespace cppworker;
@@ -22,8 +24,19 @@ int main(int argc, char** argv) {
   CLI::App* run = cli.add_subcommand("run", "Run the worker until SIGTERM or SIGINT");
   run->add_option("--backend", flags.backend, "Name of the backend (default: BACKEND, else toy)");
   run->add_option("--backends", flags.backend_dirs, "A further folder of backends; may be repeated");
-  run->add_option("--config", flags.config, "Configuration file (default: etc/cppworker.json)");
-  run->add_option("--run-dir", flags.run_dir, "Folder of the worker's own files");
+  CLI::App* status = cli.add_subcommand("status", "Show how the worker fares that runs here");
+  CLI::App* logs = cli.add_subcommand("logs", "Show the inference server's last lines");
+  CLI::App* why =
+      cli.add_subcommand("why", "Say why it isn't ready, how it failed last, and what comes next");
+  for (CLI::App* command : {run, status, logs, why}) {
+    command->add_option("--config", flags.config, "Configuration file (default: etc/cppworker.json)");
+    command->add_option("--run-dir", flags.run_dir, "Folder of the worker's own files");
+  }
+  bool as_json = false, follow = false;
+  std::size_t lines = LogRing::kLines;
+  for (CLI::App* command : {status, why}) command->add_flag("--json", as_json, "As JSON");
+  logs->add_option("-n", lines, "How many lines (default and most: 200)");
+  logs->add_flag("-f", follow, "Go on with those that come");
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -42,6 +55,15 @@ int main(int argc, char** argv) {
     const char* value = std::getenv(name);
     return variables[name] = value ? std::optional<std::string>(value) : std::nullopt;
   };
+  if (!run->parsed()) {
+    const Result<std::string> run_dir = read_run_dir(flags, variable, home);
+    if (!run_dir) {
+      std::fprintf(stderr, "cppworker: %s\n", run_dir.error().message.c_str());
+      return kExitConfig;
+    }
+    if (status->parsed()) return show_status(*run_dir, as_json);
+    return why->parsed() ? show_why(*run_dir, as_json) : show_logs(*run_dir, lines, follow);
+  }
   auto read = [&] { return read_settings(flags, variable, home); };
   Result<Settings> settings = read();
   erase_own_secrets();

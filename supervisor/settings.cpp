@@ -254,7 +254,23 @@ void check_together(const Settings& settings) {
         "set UNSECURED=true for local development");
 }
 
+std::string run_dir_of(std::string from_file, const Flags& flags, const ReadVariable& variable) {
+  if (flags.run_dir) from_file = *flags.run_dir;
+  return fs::absolute(from_file.empty() ? default_run_dir(variable) : from_file);
+}
+
 }  // namespace
+
+Result<std::string> read_run_dir(const Flags& flags, const ReadVariable& variable, const std::string& home) {
+  try {
+    Settings settings;
+    const std::string config = flags.config.value_or(home + "/etc/cppworker.json");
+    if (!flags.run_dir && (flags.config || fs::exists(config))) read_file_layer(config, settings);
+    return run_dir_of(settings.run_dir, flags, variable);
+  } catch (const ConfigError& error) {
+    return fail(error.what());
+  }
+}
 
 Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable, const std::string& home) {
   try {
@@ -264,9 +280,7 @@ Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable,
     if (flags.config || fs::exists(config)) read_file_layer(config, settings);
     read_environment_layer(variable, settings);
     if (flags.backend) settings.backend = *flags.backend;
-    if (flags.run_dir) settings.run_dir = *flags.run_dir;
-    if (settings.run_dir.empty()) settings.run_dir = default_run_dir(variable);
-    settings.run_dir = fs::absolute(settings.run_dir);
+    settings.run_dir = run_dir_of(settings.run_dir, flags, variable);
     settings.backend_dirs.insert(settings.backend_dirs.begin(), flags.backend_dirs.begin(),
                                  flags.backend_dirs.end());
     settings.backend_dirs.push_back(home + "/launchers");

@@ -68,6 +68,10 @@ using ReadVariable = std::function<std::optional<std::string>(const char* name)>
 // is the folder that has launchers/ and etc/.
 Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable, const std::string& home);
 
+// The run directory alone, from the same layers: whoever asks a running worker needs no more, and may lack
+// what only the worker has.
+Result<std::string> read_run_dir(const Flags& flags, const ReadVariable& variable, const std::string& home);
+
 // Walks up from the program's own folder to the one that has launchers/ (a source tree), or whose
 // share/cppworker has it (an installation). Empty when there is none.
 std::string find_home(const std::string& program);
