@@ -32,8 +32,9 @@ struct LogEvents {
   bool ready = false;
   bool fatal = false;
   bool info = false;
-  std::string_view fatal_after_ready{};  // the pattern; empty when none matched. The line may be a prompt's
-  std::optional<LoadPhase> phase{};      // the last one in the definition's order, of several
+  // The pattern, as long as the matcher lives; empty when none matched. The line itself may be a prompt's.
+  std::string_view fatal_after_ready{};
+  std::optional<LoadPhase> phase{};                      // the last one in the definition's order, of several
   std::vector<std::pair<std::string, double>> captures;  // {metric, value}
 
   bool any() const {

@@ -16,7 +16,9 @@ readonly sample_seconds=10
 readonly allowed_growth_kib=4096
 # Listener, control, ledger, and a handful for each thread; connections are all closed then.
 readonly allowed_descriptors=40
-readonly restart_every=20 # samples
+# Samples: longer than what a model has to be ready for (300 s) until its restart is the first again, so that the
+# waits before restarts don't add up.
+readonly restart_every=36
 
 duration=1800 build=build/release
 # shellcheck source=setup.sh

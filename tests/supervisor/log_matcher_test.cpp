@@ -61,10 +61,12 @@ TEST(LogMatcher, KnowsThePhasesOfLoading) {
 // The line itself may hold somebody's prompt; the pattern is the operator's.
 TEST(LogMatcher, TellsByWhichPatternALineIsFatalLater) {
   const LogPatterns patterns{.fatal = {"broken"}, .fatal_after_ready = {"^CUDA error", "^Engine died"}};
-  EXPECT_EQ(match(patterns, "Engine died: 7").fatal_after_ready, "^Engine died");
-  EXPECT_EQ(match(patterns, "Engine died: 7").fatal, false);
-  EXPECT_EQ(match(patterns, "broken").fatal_after_ready, "");
-  EXPECT_EQ(match(patterns, "prompt: Engine died").fatal_after_ready, "");
+  auto matcher = LogMatcher::compile(patterns);
+  ASSERT_TRUE(matcher);
+  EXPECT_EQ(matcher->match("Engine died: 7").fatal_after_ready, "^Engine died");
+  EXPECT_EQ(matcher->match("Engine died: 7").fatal, false);
+  EXPECT_EQ(matcher->match("broken").fatal_after_ready, "");
+  EXPECT_EQ(matcher->match("prompt: Engine died").fatal_after_ready, "");
 }
 
 TEST(LogMatcher, ReadsFigures) {
