@@ -21,10 +21,11 @@ constexpr std::chrono::seconds kKeyFetchLimit{10};
 // For each tree that a killed worker left. SIGKILL works at once, except on what a driver holds.
 constexpr std::chrono::seconds kPredecessorLimit{20};
 
-Awaitable<Result<std::string>> fetch_key_from(Url url) {
+// `target` as the operator wrote it: servers tell /pubkey/ from /pubkey.
+Awaitable<Result<std::string>> fetch_key_from(Url url, std::string target) {
   HttpRequest request;
   request.server = url;
-  request.target = url.path.empty() ? "/" : url.path;
+  request.target = std::move(target);
   Result<HttpResponse> response = co_await http_exchange(std::move(request), kKeyFetchLimit);
   if (!response) co_return wrap("cannot fetch the public key", response.error());
   if (!response->ok())
@@ -143,7 +144,10 @@ std::string key_source(const Settings& settings) {
 PublicKeyKeeper::Fetch key_fetch(WorkerParts& parts) {
   const std::string& source = parts.settings.public_key;
   if (source.empty()) return [&parts] { return parts.client.fetch_public_key(); };
-  if (auto url = parse_url(source)) return [url = *url] { return fetch_key_from(url); };
+  if (auto url = parse_url(source)) {
+    const std::string target = url->path + (url->path.empty() || source.ends_with('/') ? "/" : "");
+    return [url = *url, target] { return fetch_key_from(url, target); };
+  }
   return fetch_from_file(source);
 }
 
