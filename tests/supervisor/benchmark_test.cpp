@@ -64,6 +64,27 @@ TEST_F(BenchmarkTest, CountsWorkPerSecondOfTheBestRun) {
   EXPECT_GT(result->max_perf, 1000);
 }
 
+// The Python worker stopped its watch at the head: a second of streaming looked like nothing.
+TEST_F(BenchmarkTest, LastsUpToTheEndOfTheBodies) {
+  HttpStub server(io, [](const HttpStub::Request&) { return HttpStub::Answer{.pause = 100ms}; });
+  const auto result = run_coroutine(io, run_benchmark(plan_for(server)));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_LE(result->max_perf, 4000);
+}
+
+// The Python worker lost the whole measurement by one of these.
+TEST_F(BenchmarkTest, ABrokenConnectionFailsItsOwnRequestAlone) {
+  int requests = 0;
+  HttpStub server(io, [&](const HttpStub::Request&) {
+    return HttpStub::Answer{.hang_up = ++requests % 2 != 0, .delay = 100ms};
+  });
+  const auto result = run_coroutine(io, run_benchmark(plan_for(server)));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->succeeded, 4);
+  EXPECT_EQ(result->failed, 4);
+  EXPECT_LE(result->max_perf, 2000);
+}
+
 // ooba out of memory: 200 and no text, within a millisecond.
 TEST_F(BenchmarkTest, CountsNoFailureInsideA200) {
   int requests = 0;

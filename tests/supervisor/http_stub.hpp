@@ -25,7 +25,9 @@ class HttpStub {
     std::string body = "{}";
     std::string content_type = "application/json";
     bool never = false;                  // keeps the connection open without a word
+    bool hang_up = false;                // closes it without one
     std::chrono::milliseconds delay{0};  // before the answer
+    std::chrono::milliseconds pause{0};  // between its head and its body, as a stream has it
   };
   using Handler = std::function<Answer(const Request&)>;
 
@@ -74,6 +76,10 @@ class HttpStub {
     const Answer answer = state->handler({std::string(request.method_string()), std::string(request.target()),
                                           std::string(request[http::field::content_type]), request.body()});
     char byte;
+    if (answer.hang_up) {
+      --state->at_once;
+      co_return;
+    }
     if (answer.never) {
       co_await socket.async_read_some(asio::buffer(&byte, 1), kTuple);
       co_return;
@@ -84,8 +90,13 @@ class HttpStub {
     response.keep_alive(false);
     response.body() = answer.body;
     response.prepare_payload();
+    http::response_serializer<http::string_body> serializer(response);
+    if (answer.pause.count() > 0) {
+      co_await http::async_write_header(socket, serializer, kTuple);
+      co_await sleep_for(answer.pause);
+    }
     --state->at_once;
-    co_await http::async_write(socket, response, kTuple);
+    co_await http::async_write(socket, serializer, kTuple);
     co_await socket.async_read_some(asio::buffer(&byte, 1), kTuple);
     ++state->served;
   }

@@ -107,6 +107,20 @@ TEST_F(ModelBenchmarkTest, RestartsAModelThatServesNothing) {
   EXPECT_EQ(model->figures().benchmark_error, "");
 }
 
+// The Python worker read no line of the log while it measured.
+TEST_F(ModelBenchmarkTest, AFatalLineMeanwhileIsSeen) {
+  on_post = [this](const HttpStub::Request&) {
+    ++measured;
+    return HttpStub::Answer{.never = true};
+  };
+  start();
+  print(kReadyLine);
+  ASSERT_TRUE(run_until(io, [&] { return measured > 0; }));
+  print("Error: ShardCannotStart");
+  EXPECT_EQ(phase(), Phase::kStopping);
+  EXPECT_THAT(model->service().last_error(), HasSubstr("Error: ShardCannotStart"));
+}
+
 // What an earlier launch's benchmark comes to says nothing about the present one.
 TEST_F(ModelBenchmarkTest, IsForgottenWhenTheModelDiesMeanwhile) {
   on_post = [this](const HttpStub::Request&) {

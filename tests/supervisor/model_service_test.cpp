@@ -64,6 +64,18 @@ TEST_F(ModelServiceTest, IsReadyWhenItsLogAndItsHealthSaySo) {
   EXPECT_EQ(model->progress(), "ready");
 }
 
+// The Python worker loaded once more with each line that looked like it.
+TEST_F(ModelServiceTest, AReadyLineThatIsRepeatedIsNoOtherLoad) {
+  become_ready();
+  const int before = changes;
+  print(kReadyLine);
+  skip(1s);
+  EXPECT_EQ(phase(), Phase::kReady);
+  EXPECT_EQ(model->figures().loads, 1u);
+  EXPECT_EQ(changes, before);
+  EXPECT_EQ(processes.launches(), 1u);
+}
+
 TEST_F(ModelServiceTest, IsNotReadyByItsHealthAlone) {
   start();
   print(R"({"message":"Starting"})");
