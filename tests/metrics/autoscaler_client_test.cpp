@@ -181,6 +181,15 @@ TEST_F(AutoscalerClientTest, PublicKeyIsFetchedAsItIs) {
   EXPECT_EQ(server.lines.back(), "GET /pubkey/ ");
 }
 
+// The Python worker took the list of addresses for one, and had no key.
+TEST_F(AutoscalerClientTest, PublicKeyComesFromTheNextAddressWhereTheFirstFails) {
+  ScriptedServer first(io_, {500}), second(io_, {200}, "-----BEGIN PUBLIC KEY-----\n");
+  auto client = this->client(first.address() + "," + second.address("/api/v1"));
+  EXPECT_TRUE(wait_for(client->fetch_public_key()));
+  EXPECT_THAT(first.lines, testing::Each("GET /pubkey/ "));
+  EXPECT_THAT(second.lines, ElementsAre("GET /api/v1/pubkey/ "));
+}
+
 TEST_F(AutoscalerClientTest, PageThatIsNoKeyIsRefused) {
   ScriptedServer server(io_, {200}, "<html>welcome</html>");
   auto client = this->client(server.address());
