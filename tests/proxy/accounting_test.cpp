@@ -246,6 +246,19 @@ TEST_F(QueueTest, AFailureMakesRoomForTheNextOne) {
   expect_served_next(server, second, 2);
 }
 
+// In the Python worker one call without an end was the end of the queue.
+TEST_F(QueueTest, ASilentServerHoldsTheNextOneUpForItsTimeOnly) {
+  setup_.relay_limits.first_byte = seconds(1000);
+  endpoint("POST", "/generate").max_queue_time = seconds(100'000);
+  Exchange first = begin(generate_as(1, 1));
+  RawClient second = queue_up(generate_as(2, 2));
+  proxy().pass_time(seconds(2000));
+  EXPECT_EQ(first.client.read_response().status(), 504);
+  UpstreamConnectionInTest server = server_.accept();
+  expect_served_next(server, second, 2);
+  expect_finished({2}, {1});
+}
+
 TEST_F(QueueTest, ARequestThatFindsTheQueueFullIsRejected) {
   Exchange first = begin(generate_as(1));
   RawClient second = queue_up(generate_as(2)), third = queue_up(generate_as(3));

@@ -127,6 +127,18 @@ TEST_F(RelayFailureTest, AServerThatRefusesConnectionsIsA502) {
   EXPECT_EQ(client.read_response().body, "back");
 }
 
+// It hangs, all of it: the kernel drops the first packet, and sends it again for minutes.
+TEST_F(RelayFailureTest, AServerThatTakesNoConnectionsIsA504LongBeforeItsAnswerWouldBeDue) {
+  server_.stop_accepting();
+  RawClient client = connect();
+  client.send(get_request("/health"));
+  proxy().settle();
+  EXPECT_TRUE(client.is_silent());
+  ASSERT_GT(setup_.relay_limits.first_byte, seconds(60));
+  proxy().pass_time(seconds(60));
+  expect_error(client.read_response(), 504, "inference server: no answer in time");
+}
+
 TEST_F(RelayFailureTest, AConnectionThatEndsWithoutAnAnswerIsA502) {
   expect_refused("", 502, kNoAnswer);
   expect_refused("", 502, kNoAnswer, true);

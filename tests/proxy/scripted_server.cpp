@@ -13,16 +13,21 @@ namespace {
 // More connections than any test lets wait.
 constexpr int kBacklog = 512;
 
+sockaddr_in on_loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
 // On loopback; port 0 is any. Both of a server's sockets say that they share the address: the kernel allows
 // it while one of them, at most, listens.
 UniqueFd bind_to(std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = on_loopback(port);
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     throw std::runtime_error("cannot bind the scripted server");
   return fd;
@@ -67,6 +72,15 @@ void ScriptedServer::stop_listening() {
 void ScriptedServer::listen_again() {
   listener_ = bind_to(port_);
   if (::listen(listener_.get(), kBacklog) != 0) throw std::runtime_error("cannot listen");
+}
+
+// A queue of length 0 has room for one; further SYNs are dropped without a word (Linux).
+void ScriptedServer::stop_accepting() {
+  sockaddr_in address = on_loopback(port_);
+  filler_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::listen(listener_.get(), 0) != 0 ||
+      ::connect(filler_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    throw std::runtime_error("cannot fill the server's queue");
 }
 
 }  // namespace cppworker

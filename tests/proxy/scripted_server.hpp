@@ -38,10 +38,13 @@ class ScriptedServer {
   // Refuses connections, but keeps its port; and the way back.
   void stop_listening();
   void listen_again();
+  // Is as one whose queue of connections is full and that takes none of them: who connects from now on waits.
+  void stop_accepting();
 
  private:
   UniqueFd reservation_;  // bound and never listening: keeps the port ours while nothing listens
   UniqueFd listener_;
+  UniqueFd filler_;  // the connection that fills the queue
   std::uint16_t port_ = 0;
 };
 

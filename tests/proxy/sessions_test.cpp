@@ -231,6 +231,17 @@ TEST_F(SessionsTest, NothingOfASessionIsTouchedByAForgedRequest) {
   EXPECT_THAT(proxy().core().session_requests.ids(), IsEmpty());
 }
 
+// The Python worker kept what it had refused among the session's requests.
+TEST_F(SessionsTest, ARequestThatIsRefusedIsNoneOfTheSessions) {
+  setup_.backend.max_concurrency = 1;
+  setup_.settings.max_queue = 0;
+  Route route = next_route();
+  std::string id = open(route);
+  Exchange busy = begin(generate());
+  EXPECT_EQ(connect().exchange(generate_in(id, route)).status(), 429);
+  EXPECT_THAT(proxy().core().session_requests.ids(), IsEmpty());
+}
+
 TEST_F(SessionsTest, EachRequestPushesTheExpirationOn) {
   Route route = next_route();
   std::string id = open(route, R"({"lifetime": 3600})");
