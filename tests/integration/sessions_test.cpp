@@ -53,6 +53,7 @@ TEST_F(SessionsTest, OneOutlivesItsProxyAndIsEndedFromInside) {
   }
   EXPECT_EQ(worker_->metric("cppworker_sessions"), 1);
 
+  EXPECT_FALSE(accepts("127.0.0.2", worker_->session_port())) << "it is on loopback's first address alone";
   Reply ended = post(worker_->session_port(), "/session/end", asking.dump());
   EXPECT_EQ(ended.status, 200) << ended.body;
   EXPECT_EQ(post(worker_->session_port(), "/generate", body.dump()).status, 404);

@@ -53,6 +53,14 @@ Reply post(std::uint16_t port, const std::string& target, const std::string& bod
   return run_exchange(port, make_request(http::verb::post, target, body));
 }
 
+bool accepts(const std::string& address, std::uint16_t port) {
+  asio::io_context io;
+  tcp::socket socket(io);
+  boost::system::error_code error;
+  socket.connect({asio::ip::make_address(address), port}, error);
+  return !error;
+}
+
 std::string exchange_raw(std::uint16_t port, std::string_view bytes) {
   asio::io_context io;
   tcp::socket socket(io);

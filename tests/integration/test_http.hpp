@@ -26,6 +26,8 @@ struct Reply {
 
 Reply get(std::uint16_t port, const std::string& target);
 Reply post(std::uint16_t port, const std::string& target, const std::string& body);
+// Somebody listens at this address.
+bool accepts(const std::string& address, std::uint16_t port);
 // The bytes as they are, then everything until the connection ends.
 std::string exchange_raw(std::uint16_t port, std::string_view bytes);
 

@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include <csignal>
+#include <future>
+#include <thread>
 
 #include "worker_harness.hpp"
 
@@ -34,11 +36,11 @@ bool is_loaded(const json& report) {
 
 class TgiTest : public ::testing::Test {
  protected:
-  void start(std::map<std::string, std::string> variables = {}) {
-    worker_ = std::make_unique<Worker>(autoscaler_, "tgi", std::move(variables));
+  void start(std::map<std::string, std::string> variables = {}, const json& settings = json::object()) {
+    worker_ = std::make_unique<Worker>(autoscaler_, "tgi", std::move(variables), settings);
   }
-  void start_ready(std::map<std::string, std::string> variables = {}) {
-    start(std::move(variables));
+  void start_ready(std::map<std::string, std::string> variables = {}, const json& settings = json::object()) {
+    start(std::move(variables), settings);
     ASSERT_FALSE(autoscaler_.wait_for_report(is_loaded).is_null()) << worker_->process().output();
     wait_until_ready();
   }
@@ -195,6 +197,7 @@ TEST_F(TgiTest, ReportsLoadAndFinishedRequests) {
 
 TEST_F(TgiTest, RepairsTheModelAfterKill) {
   start_ready({{"STAND_IN_SHARDS", "2"}});
+  EXPECT_EQ(generate(flat(autoscaler_.route())).status, 200);
   pid_t before = worker_->status()["model"]["pid"];
   std::size_t tree = worker_->tree().size();
   ::kill(before, SIGKILL);
@@ -205,6 +208,8 @@ TEST_F(TgiTest, RepairsTheModelAfterKill) {
   int loads = 0;
   json loaded = autoscaler_.wait_for_report([&](const json& r) { return is_loaded(r) && ++loads == 2; });
   ASSERT_FALSE(loaded.is_null()) << worker_->process().output();
+  EXPECT_EQ(loaded["error_msg"], "");
+  EXPECT_EQ(loaded["num_requests_recieved"], 1) << "the books outlive the model";
   wait_until_ready();
   EXPECT_NE(worker_->status()["model"]["pid"], before);
   EXPECT_EQ(worker_->tree().size(), tree) << "the shards of the killed launcher are gone";
@@ -247,6 +252,55 @@ TEST_F(TgiTest, ASecondSignalWaitsForNothing) {
   // The backend's stop_timeout_s is longer than the test's patience.
   EXPECT_EQ(worker_->process().wait_for_exit(), 0) << worker_->process().output();
   EXPECT_THAT(worker_->tree(), ::testing::IsEmpty());
+}
+
+// The Python worker was killed with whatever it served.
+TEST_F(TgiTest, FinishesAStreamThatSigtermFindsUnderWay) {
+  start_ready({{"STAND_IN_EVENTS", "20"}, {"STAND_IN_EVENT_INTERVAL_MS", "50"}});
+  auto stream = std::async(std::launch::async, [&, body = flat(autoscaler_.route()).dump()] {
+    return post_streamed(worker_->port(), "/generate_stream", body);
+  });
+  auto in_flight = [](const json& status) { return status["books"]["in_flight"]["requests"] == 1; };
+  ASSERT_FALSE(worker_->wait_for_status(in_flight).is_null());
+  worker_->process().signal(SIGTERM);
+  EXPECT_TRUE(stream.get().complete);
+  EXPECT_EQ(worker_->process().wait_for_exit(), 0) << worker_->process().output();
+}
+
+// The Python worker stood still for seconds with each report that nobody answered.
+TEST_F(TgiTest, ServesWhileTheAutoscalerHangs) {
+  start_ready();
+  std::vector<json> routes;
+  for (int i = 0; i < 8; ++i) routes.push_back(autoscaler_.route());
+  autoscaler_.process().signal(SIGSTOP);
+  // Longer than until the next report is due, by far less than one may take.
+  for (const json& route : routes) {
+    auto before = std::chrono::steady_clock::now();
+    EXPECT_EQ(generate(flat(route)).status, 200);
+    EXPECT_EQ(get(worker_->admin_port(), "/livez").status, 200);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  }
+  autoscaler_.process().signal(SIGCONT);
+  json last =
+      autoscaler_.wait_for_report([](const json& report) { return report["num_requests_recieved"] == 8; });
+  EXPECT_FALSE(last.is_null());
+}
+
+// The Python worker logged whole prompts.
+TEST_F(TgiTest, KeepsPromptsAndSignaturesFromItsLog) {
+  start_ready({}, {{"log_level", "debug"}});
+  json route = autoscaler_.route(), payload = kPayload;
+  payload["inputs"] = "prompt-of-a-client";
+  EXPECT_EQ(generate(flat(route, payload)).status, 200);
+  EXPECT_EQ(generate(flat(route, payload)).status, 401);
+  payload["inputs"] = "error:424 prompt-of-a-client";
+  EXPECT_EQ(generate(wrapped(autoscaler_.route(), payload)).status, 424);
+  EXPECT_EQ(post(worker_->port(), "/generate", "{\"inputs\": \"prompt-of-a-client").status, 422);
+  worker_->process().signal(SIGTERM);
+  EXPECT_EQ(worker_->process().wait_for_exit(), 0);
+  EXPECT_THAT(worker_->process().output(), Not(HasSubstr("prompt-of-a-client")));
+  EXPECT_THAT(worker_->process().output(), Not(HasSubstr(route["signature"].get<std::string>())));
 }
 
 TEST_F(TgiTest, KeepsTheSecretFromLogsAndFromWhatProcShows) {

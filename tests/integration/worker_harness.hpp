@@ -34,6 +34,7 @@ class Autoscaler {
     return wait_in("/deletes", wanted);
   }
   nlohmann::json reports() { return get(port_, "/reports").json(); }
+  TestProcess& process() { return *process_; }
 
  private:
   template <class Predicate>
