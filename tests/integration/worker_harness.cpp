@@ -57,6 +57,11 @@ nlohmann::json Autoscaler::route(nlohmann::json options) {
   return post(port_, "/route/", options.dump()).json();
 }
 
+void Autoscaler::fail(const std::string& path, int times, int status) {
+  const nlohmann::json order = {{"path", path}, {"times", times}, {"status", status}};
+  if (post(port_, "/fail", order.dump()).status != 200) throw std::runtime_error("the autoscaler won't fail");
+}
+
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = fs::temp_directory_path() / "cppworker-test-XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");

@@ -35,6 +35,9 @@ class Autoscaler {
   }
   nlohmann::json reports() { return get(port_, "/reports").json(); }
   TestProcess& process() { return *process_; }
+  nlohmann::json deletes() { return get(port_, "/deletes").json(); }
+  // The next calls of `path` fail with that status; 0: without an answer.
+  void fail(const std::string& path, int times, int status);
 
  private:
   template <class Predicate>
