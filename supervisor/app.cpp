@@ -11,6 +11,7 @@
 #include "supervisor/admin_server.hpp"
 #include "supervisor/cli_pages.hpp"
 #include "supervisor/cli_socket.hpp"
+#include "supervisor/start_check.hpp"
 #include "supervisor/status_pages.hpp"
 #include "supervisor/update_mark.hpp"
 #include "supervisor/worker_parts.hpp"
@@ -168,6 +169,12 @@ int run_worker(const Settings& settings, ReadSettings read, const std::string& p
     spdlog::critical("{}", backend.error().message);
     return kExitConfig;
   }
+  for (const Result<void>& checked :
+       {check_server_ports(settings, *backend), check_public_key_file(settings)})
+    if (!checked) {
+      spdlog::critical("{}", checked.error().message);
+      return kExitConfig;
+    }
   std::signal(SIGPIPE, SIG_IGN);
   WorkerApp app(settings, std::move(read), std::move(*backend), program_dir + "/cppworker-proxy");
   ExitCode code = kExitCannotStart;

@@ -237,6 +237,8 @@ void check_together(const Settings& settings) {
     throw ConfigError("settings", "/session_port",
                       "must be another than port and admin_port; it is the one after port (WORKER_HTTP_PORT) "
                       "unless it is set");
+  if (same_port(settings.admin_port, settings.port))
+    throw ConfigError("settings", "/admin_port", "must be another than port (WORKER_PORT)");
   if (settings.proxy.tls && settings.public_url.starts_with("http://"))
     throw ConfigError("settings", "/public_url",
                       "must begin with https://, as USE_SSL or /tls/enabled has TLS served");

@@ -62,6 +62,21 @@ TEST(CommandLineTest, SaysWhichCertificateIsMissingWhereNobodyCanMakeOne) {
   EXPECT_THAT(outcome.output, HasSubstr("k.pem; put a certificate and its key there, or set CONTAINER_ID"));
 }
 
+TEST(CommandLineTest, RefusesAServerOnItsOwnPublicPort) {
+  Outcome outcome = run(R"({"port": 5001, "admin_port": 0})", {{"UNSECURED", "true"}}, {"--backend", "tgi"});
+  EXPECT_EQ(outcome.code, 64);
+  EXPECT_THAT(outcome.output,
+              HasSubstr("tgi/backend.json: /server/url: puts the inference server on port 5001"));
+  EXPECT_FALSE(outcome.made_run_dir);
+}
+
+TEST(CommandLineTest, RefusesAKeyFileThatIsNotThere) {
+  Outcome outcome = run(R"({"port": 0, "admin_port": 0, "public_key": "/nowhere/key.pem"})", {});
+  EXPECT_EQ(outcome.code, 64);
+  EXPECT_THAT(outcome.output, HasSubstr("/public_key: cannot read /nowhere/key.pem: No such file"));
+  EXPECT_FALSE(outcome.made_run_dir);
+}
+
 TEST(CommandLineTest, RefusesToRunOpenByAccident) {
   Outcome outcome = run("{}", {});
   EXPECT_EQ(outcome.code, 64);

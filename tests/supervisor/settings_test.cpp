@@ -143,6 +143,11 @@ TEST_F(SettingsTest, ThePortOfTheSessionsIsTheNextOneUnlessItIsSet) {
   EXPECT_EQ(settings().session_port, 0);
 }
 
+TEST_F(SettingsTest, TheAdminServersPortIsNotThePublicOne) {
+  variables["WORKER_PORT"] = "3002";
+  EXPECT_THAT(refusal(), HasSubstr("/admin_port: must be another than port (WORKER_PORT)"));
+}
+
 TEST_F(SettingsTest, ThePortOfTheSessionsIsNoOthers) {
   variables["WORKER_PORT"] = "3001";
   EXPECT_THAT(refusal(), HasSubstr("/session_port: must be another than port and admin_port"));
