@@ -14,6 +14,7 @@ using asio::ip::tcp;
 
 namespace {
 
+constexpr int kDrops = 20;
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string lower_case(std::string_view text) {
@@ -53,9 +54,23 @@ std::string Request::query(std::string_view name) const {
 }
 
 Awaitable<bool> Exchange::send_raw(const std::string& bytes) {
+  if (drip.count() > 0) co_return co_await send_dripping(bytes);
   auto [ec, sent] = co_await asio::async_write(socket_, asio::buffer(bytes), kTuple);
   if (ec && outcome == "open") outcome = "gone";
   co_return !ec;
+}
+
+Awaitable<bool> Exchange::send_dripping(const std::string& bytes) {
+  const auto whole = std::exchange(drip, std::chrono::milliseconds(0));
+  const std::size_t step = bytes.size() / kDrops + 1;
+  bool stays = true;
+  for (std::size_t at = 0; stays && at < bytes.size(); at += step) {
+    const std::string drop = bytes.substr(at, step);
+    stays = co_await pause(whole / kDrops);
+    if (stays) stays = co_await send_raw(drop);
+  }
+  drip = whole;
+  co_return stays;
 }
 
 Awaitable<bool> Exchange::answer(int status, std::string_view content_type, const std::string& body,
@@ -123,6 +138,11 @@ void Exchange::break_off() {
   boost::system::error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
+  outcome = "broken";
+  keep_alive = false;
+}
+
+void Exchange::cut_off() {
   outcome = "broken";
   keep_alive = false;
 }

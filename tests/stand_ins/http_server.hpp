@@ -5,6 +5,7 @@
 // server's connections. Errors of a connection end that connection; what a handler throws ends the program.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,6 +42,7 @@ class Exchange {
   std::string outcome = "open";  // then "answered", "gone" (the client left first) or "broken" (we broke off)
   Headers own_headers;           // put into every answer's head
   bool keep_alive = true;
+  std::chrono::milliseconds drip{0};  // what is sent at once otherwise takes so long, a few bytes at a time
 
   Awaitable<bool> answer(int status, std::string_view content_type, const std::string& body,
                          const Headers& more = {});
@@ -53,6 +55,8 @@ class Exchange {
   Awaitable<bool> pause(std::chrono::nanoseconds duration);
   // Ends the connection with a reset: the client sees an error instead of an end.
   void break_off();
+  // Ends it in good order, with whatever was sent: nothing but its length tells that an answer isn't whole.
+  void cut_off();
   void close_after() { keep_alive = false; }
 
   // For a connection that leaves HTTP: who takes it over, and then what wait() does, since the socket's bytes
@@ -61,6 +65,8 @@ class Exchange {
   std::function<Awaitable<bool>(asio::steady_timer&)> wait_instead;
 
  private:
+  Awaitable<bool> send_dripping(const std::string& bytes);
+
   asio::ip::tcp::socket& socket_;
 };
 

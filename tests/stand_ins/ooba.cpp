@@ -4,6 +4,7 @@
 // script does, and on the same port, too. The real one waits for further requests after an answer, where this
 // one closes.
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -37,12 +38,15 @@ class Ooba : public Stage {
   Awaitable<> start() override {
     start_shards();
     log("INFO", "Loading " + settings_.model + "...");
+    co_await download();
     co_await phase("load");
     co_await load();
     co_await phase("warmup");
+    co_await warm_up();
     has_model_ = settings_.model.empty() || std::filesystem::exists("models/" + settings_.model);
     if (!has_model_) log("ERROR", "The path to the model does not exist. Exiting.");  // it doesn't
     if (has_model_ && gets_ready()) log("INFO", "Loaded the model in 8.05 seconds.\n");
+    co_await bind_gap();
     if (settings_.bind_fail || open()) {
       // The API's thread ends; the process lives on without a port.
       print_error("OSError: [Errno 98] Address already in use");
@@ -87,6 +91,10 @@ class Ooba : public Stage {
       exchange.outcome = "broken";  // a TypeError before any answer
     } else if (request.method == "POST" && request.path == "/api/v1/generate") {
       co_await generate(exchange);
+    } else if (request.method == "POST" && request.path == "/api/v1/stop-stream") {
+      stop_generation();
+      const std::string body = R"({"results": "success"})";
+      co_await reply(exchange, "200 OK", "application/json", body);
     } else if (is_stream(request.path) && request.header("upgrade")) {
       const Talk talk = [&](WebSocket& client) { return serve_stream(exchange, client); };
       co_await talk_websocket(exchange, talk);
@@ -125,23 +133,34 @@ class Ooba : public Stage {
     const Wish wish = read_wish(body["prompt"].get<std::string>());
     const RequestLog::Working working(log_);
     co_await lock_.lock();
+    stopped_ = false;
+    generation_.expires_after(wish.is("sleep") ? std::chrono::milliseconds(wish.number()) : settings_.answer);
     if (wish.is("hold")) co_await wait_for_release();
-    const auto pause = wish.is("sleep") ? std::chrono::milliseconds(wish.number()) : settings_.answer;
-    if (!wish.is("hold")) co_await sleep_for(pause);
+    if (!wish.is("hold")) co_await generation_.async_wait(kTuple);
+    const int tokens = stopped_ ? std::min(1, settings_.events) : settings_.events;
     lock_.unlock();
     const bool fails = wish.is("error") || !has_model_;
     std::string text;
-    for (int i = 1; i <= settings_.events; ++i) text += " token" + std::to_string(i);
+    for (int i = 1; i <= tokens; ++i) text += " token" + std::to_string(i);
     if (wish.is("size")) text.assign(static_cast<std::size_t>(wish.number()), 'x');
     const std::string answer = "{\"results\": [{\"text\": " + quoted(fails ? "" : text) + "}]}";
     const std::string half = answer.substr(0, answer.size() / 2);
-    if (wish.is("error", "break")) {
+    if (wish.is("error", "break") || wish.is("error", "cut")) {
       co_await exchange.send_raw(half);
-      exchange.break_off();
+      if (wish.is("error", "break")) exchange.break_off();
+      if (wish.is("error", "cut")) exchange.cut_off();
       co_return;
     }
-    log_generated(fails ? 0 : settings_.events);
+    log_generated(fails ? 0 : tokens);
+    if (wish.is("drip")) exchange.drip = std::chrono::milliseconds(wish.number());
     if (co_await exchange.send_raw(answer)) exchange.outcome = "answered";
+  }
+
+  // Global, as the real one: whoever's it is. What was generated so far is the answer.
+  void stop_generation() {
+    stopped_ = true;
+    release();
+    generation_.cancel();
   }
 
   static void log_generated(int tokens) {
@@ -177,7 +196,8 @@ class Ooba : public Stage {
     const bool counted = request.contains("max_new_tokens") && request["max_new_tokens"].is_number();
     const int wanted = counted ? request["max_new_tokens"].get<int>() : settings_.events;
     const int tokens = fails || !has_model_ ? 0 : wanted;
-    for (int i = 0; i < tokens; ++i) {
+    stopped_ = false;
+    for (int i = 0; i < tokens && !stopped_; ++i) {
       if (exchange.outcome != "open") co_return;  // the client left
       const std::string token = wish.is("size") ? std::string(static_cast<std::size_t>(wish.number()), 'x')
                                                 : " token" + std::to_string(i + 1);
@@ -201,6 +221,8 @@ class Ooba : public Stage {
 
   HttpServer streaming_{io_, *this, kLargestBody};
   SerialLock lock_;
+  asio::steady_timer generation_{io_};  // the end of the one under way; cancelled by stop-stream
+  bool stopped_ = false;
   bool has_model_ = true;
 };
 

@@ -1,10 +1,12 @@
 // The personality `sdauto`: AUTOMATIC1111's web UI 1.7 to 1.10. Answers before its weights are loaded, works
-// on one picture at a time, goes on when the client leaves; its API is off unless asked for.
+// on one picture at a time, goes on when the client leaves but not when it is interrupted; its API is off
+// unless asked for. Compresses what is large, for clients that take it.
 
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "tests/stand_ins/deflate.hpp"
 #include "tests/stand_ins/png.hpp"
 #include "tests/stand_ins/serial_lock.hpp"
 #include "tests/stand_ins/stage.hpp"
@@ -17,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLargestBody = 64 << 20;  // uvicorn has no limit; tests need one
 constexpr std::chrono::seconds kDrainLimit{60};
+constexpr std::size_t kLeastGzipped = 1000;  // of the middleware's
 constexpr char kJson[] = "application/json";
 
 Json error_body(const std::string& error, const std::string& detail, const std::string& errors) {
@@ -25,7 +28,8 @@ Json error_body(const std::string& error, const std::string& detail, const std::
 
 class Sdauto : public Stage {
  public:
-  Sdauto(asio::io_context& io, const Settings& settings) : Stage(io, settings, kLargestBody), loaded_(io) {
+  Sdauto(asio::io_context& io, const Settings& settings)
+      : Stage(io, settings, kLargestBody), loaded_(io), job_(io) {
     loaded_.expires_at(asio::steady_timer::time_point::max());
   }
 
@@ -37,6 +41,7 @@ class Sdauto : public Stage {
     const std::string what = settings_.nowebui ? "API server" : "Web UI";
     print_line("Launching " + what + " with arguments: --port " + std::to_string(settings_.port));
     start_shards();
+    co_await download();
     co_await phase("load");
     print_line("Loading weights [6ce0161689] from /models/Stable-diffusion/v1-5-pruned-emaonly.safetensors");
     const bool bound = !settings_.bind_fail && !open();
@@ -45,6 +50,7 @@ class Sdauto : public Stage {
     print_line("Creating model from config: /configs/v1-inference.yaml");
     co_await load();
     co_await phase("warmup");
+    co_await warm_up();
     if (gets_ready()) {
       print_line(
           "Model loaded in 9.2s (load weights from disk: 3.3s, create model: 0.4s, apply half(): 0.8s).");
@@ -86,20 +92,49 @@ class Sdauto : public Stage {
     const auto began = std::chrono::steady_clock::now();
     int status = 200;
     std::string body = R"({"detail":"Not Found"})";
-    if (!settings_.api || (path != "/sdapi/v1/txt2img" && path != "/sdapi/v1/progress")) {
+    const char* wanted = settings_.api ? method_of(path) : nullptr;
+    if (wanted == nullptr) {
       status = 404;
-    } else if (method != (path == "/sdapi/v1/txt2img" ? "POST" : "GET")) {
+    } else if (method != wanted) {
       status = 405;
       body = R"({"detail":"Method Not Allowed"})";
     } else if (path == "/sdapi/v1/progress") {
       body = progress().dump();
       if (!healthy_) status = 500;
+    } else if (path == "/sdapi/v1/interrupt" || path == "/sdapi/v1/skip") {
+      end_job();
+      body = path.ends_with("skip") ? "null" : "{}";
     } else {
       status = co_await draw(exchange, body);
     }
     if (status == 0) co_return;  // broken off
-    co_await exchange.answer(status, kJson, body);
+    Headers headers;
+    if (body.size() >= kLeastGzipped && takes_gzip(exchange.request)) {
+      body = gzip(body);
+      headers = {{"content-encoding", "gzip"}, {"vary", "Accept-Encoding"}};
+    }
+    co_await exchange.answer(status, kJson, body, headers);
     if (settings_.api_log) log_request(exchange.request, status, std::chrono::steady_clock::now() - began);
+  }
+
+  static const char* method_of(const std::string& path) {
+    if (path == "/sdapi/v1/progress") return "GET";
+    const bool known =
+        path == "/sdapi/v1/txt2img" || path == "/sdapi/v1/interrupt" || path == "/sdapi/v1/skip";
+    return known ? "POST" : nullptr;
+  }
+
+  static bool takes_gzip(const Request& request) {
+    const std::string* accepted = request.header("accept-encoding");
+    return accepted != nullptr && accepted->find("gzip") != std::string::npos;
+  }
+
+  // The picture is finished as far as it is, and answered.
+  void end_job() {
+    if (job_steps_ == 0) return;
+    interrupted_ = true;
+    release();
+    job_.cancel();
   }
 
   // The status, with the body put into `body`; 0 when the connection was broken off.
@@ -127,8 +162,10 @@ class Sdauto : public Stage {
     job_began_ = std::chrono::steady_clock::now();
     std::fputs("\r  0%|          | 0/20 [00:00<?, ?it/s]\r100%|##########| 20/20 [00:01<00:00, 18.01it/s]\n",
                stderr);
+    interrupted_ = false;
+    job_.expires_after(job_length_);
     if (wish.is("hold")) co_await wait_for_release();
-    if (!wish.is("hold")) co_await sleep_for(job_length_);
+    if (!wish.is("hold")) co_await job_.async_wait(kTuple);
     job_steps_ = 0;
     lock_.unlock();
     co_return finish(exchange, request, wish, body);
@@ -158,6 +195,7 @@ class Sdauto : public Stage {
       images.push_back(base64(make_png(static_cast<std::uint32_t>(info["seed"].get<std::int64_t>() + i))));
     }
     body = Json{{"images", images}, {"parameters", parameters}, {"info", info.dump()}}.dump();
+    if (wish.is("drip")) exchange.drip = std::chrono::milliseconds(wish.number());
     return 200;
   }
 
@@ -166,7 +204,7 @@ class Sdauto : public Stage {
     const double part = std::chrono::duration<double>(passed) / std::chrono::duration<double>(job_length_);
     const double share = job_steps_ == 0 ? 0 : std::min(part, 0.99);
     const Json state{{"skipped", false},
-                     {"interrupted", false},
+                     {"interrupted", interrupted_},
                      {"job", job_steps_ == 0 ? "" : "scripts_txt2img"},
                      {"job_count", job_steps_ == 0 ? 0 : 1},
                      {"sampling_step", static_cast<int>(share * job_steps_)},
@@ -192,6 +230,8 @@ class Sdauto : public Stage {
   bool is_loaded_ = false;
   asio::steady_timer loaded_;  // cancelled when the weights are loaded
   int job_steps_ = 0;          // of the job that runs; 0: none
+  asio::steady_timer job_;     // its end; cancelled when it is interrupted
+  bool interrupted_ = false;   // the last job was
   std::chrono::milliseconds job_length_{1};
   std::chrono::steady_clock::time_point job_began_;
 };

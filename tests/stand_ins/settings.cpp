@@ -76,7 +76,8 @@ void read_server_arguments(Settings& settings) {
     settings.api_log = has(args, "--api-log");
   }
   const bool ooba = settings.role == Role::kOoba;
-  std::string port = after(args, ooba ? "--api-blocking-port" : "--port");
+  settings.openai = ooba && has(args, "--api");
+  std::string port = after(args, !ooba ? "--port" : settings.openai ? "--api-port" : "--api-blocking-port");
   if (port.empty()) port = after(args, "--port");
   if (port.empty()) port = variable("SERVER_PORT");
   if (port.empty()) port = settings.role == Role::kSdauto ? "17860" : "5001";
@@ -98,16 +99,21 @@ Settings read_settings(int argc, char** argv) {
   const std::string format = chosen("LOG_FORMAT", {"json", "text"});
   if (!format.empty()) settings.json_log = format == "json";
   settings.load = time("LOAD_MS", settings.load);
+  settings.download = time("DOWNLOAD_MS", settings.download);
+  settings.warm_up = time("WARMUP_MS", settings.warm_up);
+  settings.bind_gap = time("BIND_GAP_MS", settings.bind_gap);
   settings.ready_gate = knob("READY_GATE");
   settings.tgi_version = number("TGI_VERSION", settings.tgi_version);
   settings.crash_phase = chosen("CRASH_PHASE", {"load", "warmup", "ready"});
   settings.crash_kind = chosen("CRASH_KIND", {"exit1", "segv", "kill"});
   settings.hang_phase = chosen("HANG_PHASE", {"load", "warmup", "ready"});
+  settings.hang_log = time("HANG_LOG_MS", settings.hang_log);
   settings.once_file = knob("ONCE_FILE");
   settings.fatal_line = knob("FATAL_LINE");
   settings.ignore_term = number("IGNORE_TERM", 0);
   settings.bind_fail = number("BIND_FAIL_AFTER_READY", 0);
   settings.preparing_page = number("PREPARING_PAGE", 0);
+  settings.loading_503 = number("LOADING_503", 0);
   settings.shards = number("SHARDS", settings.shards);
   settings.events = number("EVENTS", settings.events);
   settings.event_interval = time("EVENT_INTERVAL_MS", settings.event_interval);

@@ -20,9 +20,13 @@ namespace {
 
 constexpr int kPipeBuffer = 8192;  // Python's, for a stdout that is no terminal
 constexpr std::chrono::milliseconds kShardPoll{5};
+constexpr int kDownloadBars = 10;
 constexpr std::chrono::seconds kLongestWait{10};  // of a control route: below the tests' own timeouts
 constexpr char kPreparingPage[] =
     "<!DOCTYPE html><html><body><h1>Preparing your container...</h1></body></html>\n";
+
+constexpr char kLoadingError[] =
+    R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})";
 
 bool buffered = false;
 
@@ -103,15 +107,32 @@ Awaitable<> Stage::phase(const std::string& name) {
     fatal_ = true;
   }
   if (crashes) crash(settings_.crash_kind);
-  if (hangs) {
-    asio::steady_timer never(io_);
-    never.expires_at(asio::steady_timer::time_point::max());
-    co_await never.async_wait(kTuple);
+  if (hangs) co_await hang();
+}
+
+Awaitable<> Stage::hang() {
+  const bool silent = settings_.hang_log.count() == 0;
+  asio::steady_timer timer(io_);
+  for (int round = 1;; ++round) {
+    if (silent) timer.expires_at(asio::steady_timer::time_point::max());
+    if (!silent) timer.expires_after(settings_.hang_log);
+    co_await timer.async_wait(kTuple);
+    print_error("Waiting for the shard to be ready... " + std::to_string(round));
   }
 }
 
+Awaitable<> Stage::download() {
+  if (settings_.download.count() == 0) co_return;
+  for (int bar = 1; bar <= kDownloadBars; ++bar) {
+    co_await sleep_for(settings_.download / kDownloadBars);
+    const std::string percent = std::to_string(100 * bar / kDownloadBars);
+    std::fputs(("\rmodel.safetensors: " + percent + "%|" + std::string(bar, '#')).c_str(), stderr);
+  }
+  std::fputs("\n", stderr);
+}
+
 Awaitable<> Stage::load() {
-  if (settings_.preparing_page) {
+  if (settings_.preparing_page || settings_.loading_503) {
     preparing_ = true;
     open();
   }
@@ -163,8 +184,9 @@ Awaitable<> Stage::serve(Exchange& exchange) {
   changed_.cancel();
   exchange.own_headers.emplace_back("x-stand-in-body-sha256", sha256);
   if (preparing_) {
-    const std::string page = kPreparingPage;
-    co_await exchange.answer(200, "text/html", page);
+    const bool unavailable = settings_.loading_503;
+    const std::string page = unavailable ? kLoadingError : kPreparingPage;
+    co_await exchange.answer(unavailable ? 503 : 200, unavailable ? "application/json" : "text/html", page);
     co_return;
   }
   co_await handle(exchange);

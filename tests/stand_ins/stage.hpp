@@ -49,8 +49,13 @@ class Stage : public Handler {
 
   // Prints the fatal line, crashes or hangs where a knob says so for this phase.
   Awaitable<> phase(const std::string& name);
+  // What comes before the load: bars of a download, for DOWNLOAD_MS.
+  Awaitable<> download();
   // Waits for LOAD_MS and the gate.
   Awaitable<> load();
+  Awaitable<> warm_up() { return sleep_for(settings_.warm_up); }
+  // From the ready line to the open port.
+  Awaitable<> bind_gap() { return sleep_for(settings_.bind_gap); }
   // Opens the port (once); a failure is what the personality makes of it.
   boost::system::error_code open();
   // True when the ready line is to be printed.
@@ -65,6 +70,7 @@ class Stage : public Handler {
   Awaitable<bool> wait_for_release(Exchange& exchange, std::chrono::milliseconds limit);
   // The same, for servers that don't notice that a client leaves.
   Awaitable<> wait_for_release();
+  void release();
 
   asio::io_context& io_;
   const Settings settings_;
@@ -74,8 +80,8 @@ class Stage : public Handler {
 
  private:
   Awaitable<> control(Exchange& exchange);
+  Awaitable<> hang();
   nlohmann::json state(const std::string& path) const;
-  void release();
 
   std::set<asio::steady_timer*> held_;
   asio::steady_timer changed_;  // cancelled when a request is received, held or finished
@@ -87,5 +93,6 @@ class Stage : public Handler {
 std::unique_ptr<Stage> make_tgi(asio::io_context& io, const Settings& settings);
 std::unique_ptr<Stage> make_sdauto(asio::io_context& io, const Settings& settings);
 std::unique_ptr<Stage> make_ooba(asio::io_context& io, const Settings& settings);
+std::unique_ptr<Stage> make_ooba_openai(asio::io_context& io, const Settings& settings);
 
 }  // namespace cppworker::stand_ins

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
     cppworker::asio::io_context io(1);
     auto stage = settings.role == Role::kTgi      ? make_tgi(io, settings)
                  : settings.role == Role::kSdauto ? make_sdauto(io, settings)
+                 : settings.openai                ? make_ooba_openai(io, settings)
                                                   : make_ooba(io, settings);
     cppworker::asio::co_spawn(io, stage->live(), end_on_bug);
     io.run();

@@ -56,6 +56,7 @@ class Tgi : public Stage {
     start_shards();
     tgi_log_.launcher("Starting check and download process for stand-in/model");
     tgi_log_.launcher("Download file: model.safetensors");
+    co_await download();
     tgi_log_.launcher("Starting shard");
     co_await phase("load");
     co_await load();
@@ -63,8 +64,10 @@ class Tgi : public Stage {
     tgi_log_.launcher("Starting Webserver");
     tgi_log_.router("Warming up model");
     co_await phase("warmup");
+    co_await warm_up();
     tgi_log_.router("Setting max batch total tokens to 16000");
     if (gets_ready()) tgi_log_.router("Connected");  // TGI says so before it binds
+    co_await bind_gap();
     if (settings_.bind_fail || open()) fail_to_bind();
     co_await phase("ready");
   }
@@ -175,13 +178,15 @@ class Tgi : public Stage {
 
   Awaitable<> answer(Exchange& exchange, const Wish& wish) {
     if (!co_await hold_or_sleep(exchange, wish)) co_return;
-    if (wish.is("error", "break")) {
+    if (wish.is("drip")) exchange.drip = std::chrono::milliseconds(wish.number());
+    if (wish.is("error", "break") || wish.is("error", "cut")) {
       const std::string half =
           "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
           "1000\r\n\r\n{\"generated_text\":\"half";
       co_await exchange.send_raw(half);
       co_await sleep_for(settings_.answer);  // a reset would take unread bytes with it
-      exchange.break_off();
+      if (wish.is("error", "break")) exchange.break_off();
+      if (wish.is("error", "cut")) exchange.cut_off();
       co_return;
     }
     if (wish.is("error")) {
@@ -198,7 +203,8 @@ class Tgi : public Stage {
   }
 
   Awaitable<> stream(Exchange& exchange, const Wish& wish) {
-    if (wish.is("error") && !wish.is("error", "break")) {
+    const bool ends_early = wish.is("error", "break") || wish.is("error", "cut");
+    if (wish.is("error") && !ends_early) {
       co_await fail(exchange, true, wish.is("error", "event") ? 424 : wish.number());
       co_return;
     }
@@ -208,8 +214,9 @@ class Tgi : public Stage {
     if (wish.is("sleep")) stays = co_await hold_or_sleep(exchange, wish);
     if (!stays) co_return;
     for (int i = 1; i <= settings_.events; ++i) {
-      if (wish.is("error", "break") && i > settings_.events / 2) {
-        exchange.break_off();
+      if (ends_early && i > settings_.events / 2) {
+        if (wish.is("error", "break")) exchange.break_off();
+        if (wish.is("error", "cut")) exchange.cut_off();
         co_return;
       }
       if (!co_await exchange.pause(settings_.event_interval)) co_return;

@@ -8,7 +8,7 @@
 namespace cppworker::stand_ins {
 
 struct Wish {
-  std::string kind;   // "error", "sleep", "size", "hold"; empty for an ordinary prompt
+  std::string kind;   // "error", "sleep", "size", "hold", "drip"; empty for an ordinary prompt
   std::string value;  // what follows the colon, up to the first blank
 
   bool is(std::string_view wanted_kind, std::string_view wanted_value = "") const {
@@ -21,7 +21,7 @@ inline Wish read_wish(const std::string& prompt) {
   const std::string word = prompt.substr(0, prompt.find(' '));
   const std::size_t colon = word.find(':');
   const std::string kind = word.substr(0, colon);
-  if (kind != "error" && kind != "sleep" && kind != "size" && kind != "hold") return {};
+  if (kind != "error" && kind != "sleep" && kind != "size" && kind != "hold" && kind != "drip") return {};
   return {kind, colon == std::string::npos ? "" : word.substr(colon + 1)};
 }
 
