@@ -55,7 +55,9 @@ void Service::process(ServiceEvent event) {
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
   for (const ServiceAction& action : next.actions) perform(action);
   // Not the present phase: a sweep that finds nothing has brought the next event about already, in there.
-  if (next.state.phase != before && ends_run(next.state.phase) && next.state.cause != FailureCause::kNone)
+  // A stop that was asked for is no failure, unless there is something that can't be ended.
+  if (next.state.phase != before && ends_run(next.state.phase) &&
+      (next.state.cause != FailureCause::kNone || next.state.phase == ServicePhase::kStuck))
     write_post_mortem();
   if (state_.phase != before && hooks_.on_change) hooks_.on_change();
 }
@@ -79,12 +81,13 @@ void Service::write_post_mortem() {
     if (exited_) last_failure_->exit = last_exit_.text();
   }
   if (!hooks_.on_failed) return;
+  if (state_.cause == FailureCause::kNone && hooks_.on_failure) hooks_.on_failure(post_mortem_);
   using Seconds = std::chrono::duration<double>;
   const TimePoint now = std::chrono::steady_clock::now();
   PostMortem made = std::move(post_mortem_);
   made.service = name_;
   made.summary = last_error_;
-  made.cause = std::string(key_of(state_.cause));
+  made.cause = state_.cause == FailureCause::kNone ? "stop" : std::string(key_of(state_.cause));
   if (exited_) made.exit = last_exit_;
   made.launch = state_.launches;
   made.pid = leader_;
@@ -95,7 +98,7 @@ void Service::write_post_mortem() {
     made.ready_for_s = Seconds(now - state_.ready_at).count();
   }
   made.memory = memory_.points();
-  for (const ProcessInfo& survivor : survivors_) made.survivors.push_back(survivor.text());
+  made.survivors = survivor_names();
   hooks_.on_failed(std::move(made));
 }
 
@@ -197,15 +200,24 @@ void Service::run_hook(const char* name, const std::optional<HookDefinition>& ho
 void Service::report_survivors() {
   // A leader that is stuck in the kernel is reported before there was any sweep.
   if (auto leader = look_at_process(leader_); leader && !exited_) survivors_ = {*leader};
-  for (const ProcessInfo& survivor : survivors_)
+  for (const std::string& survivor : survivor_names())
     spdlog::error("{}: cannot end process {}: it withstands SIGKILL; no new launch before it is gone", name_,
-                  survivor.text());
+                  survivor);
+}
+
+// By number alone where the system doesn't let us look at it.
+std::vector<std::string> Service::survivor_names() const {
+  std::vector<std::string> names;
+  for (const ProcessInfo& survivor : survivors_) names.push_back(survivor.text());
+  if (names.empty() && leader_ > 0 && !exited_ && child_) names.push_back(std::to_string(leader_));
+  return names;
 }
 
 void Service::give_up() {
   if (state_.phase == ServicePhase::kStuck) {
     std::string named;
-    for (const ProcessInfo& survivor : survivors_) named += (named.empty() ? "" : ", ") + survivor.text();
+    for (const std::string& survivor : survivor_names()) named += (named.empty() ? "" : ", ") + survivor;
+    last_failure_ = ServiceFailure{"", "", state_.launches, std::chrono::steady_clock::now()};
     last_error_ = "the " + name_ + " can't be ended: process " + named + " withstands SIGKILL";
   } else if (const GiveUpRule* rule =
                  broken_rule(state_.recent_failures, std::chrono::steady_clock::now(), policy_.give_up)) {

@@ -101,6 +101,7 @@ class Service {
   void look_again();
   void note_failure();
   void report_survivors();
+  std::vector<std::string> survivor_names() const;
   void give_up();
 
   asio::io_context& io_;

@@ -121,6 +121,27 @@ TEST_F(ServiceFailureTest, TellsOfAFailureOnceAlsoWhenTheSweepEndsAtOnce) {
   EXPECT_EQ(left[0].in_flight.size(), 1u);
 }
 
+// Nobody comes to look before the machine is taken away: the file says what held it.
+TEST_F(ServiceFailureTest, LeavesWordOfWhatCannotBeEndedAlsoWhereTheStopWasAskedFor) {
+  make({.stop = {{.wait = 90s}}, .kill_timeout = 10s, .stuck_after = 25s});
+  become_ready();
+  const std::string pid = std::to_string(processes.last().pid);
+  post(Kind::kWantDown);
+  skip(91s);
+  for (int i = 0; i < 2; ++i) skip(11s);
+  EXPECT_THAT(left, testing::IsEmpty()) << "it may still end";
+  skip(11s);
+  ASSERT_EQ(service->state().phase, Phase::kStuck);
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].summary, "the model can't be ended: process " + pid + " withstands SIGKILL");
+  EXPECT_EQ(left[0].cause, "stop");
+  EXPECT_FALSE(left[0].exit) << "it hasn't ended";
+  EXPECT_THAT(left[0].survivors, ElementsAre(pid));
+  EXPECT_EQ(left[0].in_flight.size(), 1u);
+  EXPECT_EQ(calls.back(), "given up: " + left[0].summary);
+  EXPECT_EQ(service->last_failure()->summary, left[0].summary);
+}
+
 TEST_F(ServiceFailureTest, TellsNothingOfAStopThatWasAskedFor) {
   make();
   become_ready();
