@@ -101,6 +101,8 @@ void read_stop(ConfigObject& launch, BackendDefinition& backend) {
     steps->refuse("must not stand beside stop_signal and stop_timeout_s, which are a stop of one step");
   if (steps) backend.stop_steps = read_stop_steps(*steps);
   if (signal) backend.stop_steps.front().signal = read_signal(*signal);
+  backend.failed_stop_wait = std::chrono::seconds(
+      launch.integer("failed_stop_wait_s", backend.failed_stop_wait.count(), 1, kLongestStop_s));
   if (timeout) backend.stop_steps.front().wait = std::chrono::seconds(timeout->as_integer(1, kLongestStop_s));
 }
 

@@ -93,6 +93,9 @@ struct BackendDefinition {
   // (supervisor/benchmark_key.hpp).
   std::vector<std::string> launch_variables;
   std::vector<StopStepDefinition> stop_steps{StopStepDefinition{}};
+  // Instead of a step's wait after a failure, as long as nobody is served. A healthy server that is told to
+  // end while idle takes a second or two, with its shards; a dead engine would take all of the wait.
+  std::chrono::seconds failed_stop_wait{10};
   RestartDefinition restart;
   HooksDefinition hooks;
   LogDefinition log;

@@ -68,6 +68,7 @@ ServicePolicy policy_of(const ModelServiceSetup& setup) {
   policy.measures = setup.benchmark && setup.backend.benchmark.has_value();
   policy.start_deadline = setup.backend.startup.deadline;
   policy.stop = stop_steps_of(setup.backend);
+  policy.failed_stop_wait = setup.backend.failed_stop_wait;
   if (setup.backend.hooks.pre_stop)
     policy.stop.insert(policy.stop.begin(), {.wait = setup.backend.hooks.pre_stop->timeout + kHookMargin,
                                              .to = StopStep::To::kHook});
@@ -104,6 +105,7 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   hooks.on_give_up = [self] {
     if (self->setup_.on_give_up) self->setup_.on_give_up();
   };
+  if (made->setup_.pulse) hooks.has_served = [self] { return self->has_served(); };
   hooks.starts_processes = true;
   hooks.programs = made->setup_.backend.hooks;
   hooks.before_launch = made->setup_.before_launch;
@@ -293,6 +295,11 @@ Awaitable<> ModelService::watch_startup() {
     if (child_lines_) child_lines_->tick(std::chrono::steady_clock::now());
     co_await sleep_for(kStartupLook);
   }
+}
+
+bool ModelService::has_served() {
+  const Pulse before = std::exchange(looked_at_, setup_.pulse());
+  return looked_at_.upstream_bytes != before.upstream_bytes || looked_at_.served != before.served;
 }
 
 void ModelService::consider_ready() {

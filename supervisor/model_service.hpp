@@ -88,6 +88,7 @@ class ModelService {
   void on_gone();
   void on_ready();
   void consider_ready();
+  bool has_served();
   Awaitable<> measure(std::uint64_t launch);
   HealthWatchSetup make_watch();
   void on_judged(const Judgement& judgement);
@@ -110,6 +111,7 @@ class ModelService {
   LoadPhase load_phase_ = LoadPhase::kLaunch;
   std::string unwell_;
   bool restart_asked_ = false;  // in this run
+  Pulse looked_at_;             // by has_served()
   std::unique_ptr<Service> service_;
 };
 

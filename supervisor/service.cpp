@@ -46,6 +46,8 @@ void Service::process(ServiceEvent event) {
   if (event.kind == ServiceEventKind::kHurry) hook_runner_.cancel();
   event.jitter = std::uniform_real_distribution<double>(-1, 1)(random_);
   ServicePhase before = state_.phase;
+  if (event.kind == ServiceEventKind::kDeadline && before == ServicePhase::kStopping)
+    event.moving = !hooks_.has_served || hooks_.has_served();
   ServiceStep next = step(state_, event, std::chrono::steady_clock::now(), policy_);
   FailureCause cause_before = state_.cause;
   state_ = next.state;
@@ -148,9 +150,9 @@ void Service::perform(const ServiceAction& action) {
 void Service::take_stop_step(const ServiceAction& action) {
   if (!child_) return hook_runner_.cancel();  // pre_start still runs
   const StopStep& step = policy_.stop[action.step];
+  if (hooks_.has_served) hooks_.has_served();  // what it served before doesn't count
   if (action.step > 0 && policy_.stop[action.step - 1].to != StopStep::To::kHook)
-    spdlog::warn("{}: it has not ended within {} s; signal {} follows", name_,
-                 std::chrono::duration<double>(policy_.stop[action.step - 1].wait).count(), step.signal);
+    spdlog::warn("{}: it has not ended; signal {} follows", name_, step.signal);
   switch (step.to) {
     case StopStep::To::kLeader:
       child_->signal_leader(step.signal);

@@ -36,6 +36,8 @@ struct ServiceHooks {
   std::function<void(std::uint64_t launch)> on_gone;  // that launch's process is dead: settle its books
   std::function<void()> on_change;                    // the phase changed
   std::function<void()> on_give_up;                   // gave_up or stuck; last_error() says why
+  // Whether it has served anybody since the last call; absent: nobody can say.
+  std::function<bool()> has_served{};
   // It starts processes of its own, which may flee: they are looked for while it runs.
   bool starts_processes = false;
   HooksDefinition programs{};                     // run at their times; pre_stop by a step of the policy

@@ -67,8 +67,15 @@ class Stepper {
   void take_stop_step(std::size_t number) {
     if (number >= policy_.stop.size()) return enter_killing();
     state().stop_step = number;
-    arm(policy_.stop[number].wait);
+    state().step_until = now_ + policy_.stop[number].wait;
+    arm_stop_step();
     made_.actions.push_back({Act::kStopStep, {}, state().generation, number});
+  }
+
+  // The step's time is over, or that after which a failed process is looked at again.
+  void stop_step_expired(bool moving) {
+    if (moving && now_ < state().step_until) return arm_stop_step();
+    take_stop_step(state().stop_step + 1);
   }
 
   void enter_killing() {
@@ -127,6 +134,14 @@ class Stepper {
   }
 
  private:
+  // A hook has a deadline of its own.
+  void arm_stop_step() {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(state().step_until - now_);
+    const bool may_be_short = state().cause != FailureCause::kNone && policy_.failed_stop_wait &&
+                              policy_.stop[state().stop_step].to != StopStep::To::kHook;
+    arm(may_be_short ? std::min(left, *policy_.failed_stop_wait) : left);
+  }
+
   void leave_ready() {
     if (state().phase != Phase::kReady) return;
     add(Act::kAnnounceNotReady);
@@ -163,14 +178,14 @@ bool is_ending(Phase phase) {
   return phase == Phase::kStopping || phase == Phase::kKilling;
 }
 
-void on_deadline(Stepper& next) {
+void on_deadline(Stepper& next, bool moving) {
   switch (next.state().phase) {
     case Phase::kStarting:
       return next.enter_stopping(FailureCause::kStartDeadline);
     case Phase::kMeasuring:
       return next.enter_stopping(FailureCause::kMeasureFailed);
     case Phase::kStopping:
-      return next.take_stop_step(next.state().stop_step + 1);
+      return next.stop_step_expired(moving);
     case Phase::kKilling:
       return next.stay_in_killing();
     case Phase::kSweeping:
@@ -248,10 +263,11 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
       if (phase == Phase::kSweeping) next.stay_in_sweeping();
       break;
     case Kind::kDeadline:
-      if (event.generation == state.generation) on_deadline(next);
+      if (event.generation == state.generation) on_deadline(next, event.moving);
       break;
     case Kind::kStopStepOver:
-      if (phase == Phase::kStopping && event.generation == state.generation) on_deadline(next);
+      if (phase == Phase::kStopping && event.generation == state.generation)
+        next.take_stop_step(state.stop_step + 1);
       break;
   }
   return next.take();

@@ -31,7 +31,8 @@
 //  (3)  same state again: the survivors are reported, and another attempt follows; stuck when that has gone
 //  on
 //       for too long
-//  (4)  the next step of the stop; killing after the last
+//  (4)  the next step of the stop; killing after the last. A stop after a failure has short steps, which a
+//  deadline prolongs as long as it still serves somebody (failed_stop_wait)
 //
 //  gave_up and stuck are left by nothing: the worker reports why, and exits with a code of its own.
 //
@@ -45,6 +46,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -105,6 +107,8 @@ struct ServiceEvent {
   // kDeadline, kStopStepOver: which arming it belongs to; a stale one is dropped
   std::uint64_t generation = 0;
   double jitter = 0;  // a random number from -1 to 1, used when the step enters kBackoff
+  bool moving =
+      false;  // kDeadline: it has served somebody since the step of the stop, or the last such event
 };
 
 enum class ServiceActionKind {
@@ -169,6 +173,9 @@ struct ServicePolicy {
   // Three runs of ten slow requests fit; beyond that the server hangs.
   std::chrono::milliseconds measure_deadline{std::chrono::minutes(15)};
   std::vector<StopStep> stop{StopStep{}};  // empty: SIGKILL at once
+  // The same after a failure, where nobody is served any more: who has received no byte is served by the next
+  // launch, and waits for it. Without it a failed one gets all of its time.
+  std::optional<std::chrono::milliseconds> failed_stop_wait{};
   // After SIGKILL a process lives only as long as the kernel is stuck in a driver on its behalf.
   std::chrono::milliseconds kill_timeout{std::chrono::seconds(10)};
   // Between two sweeps of a tree that withstood one.
@@ -203,6 +210,7 @@ struct ServiceState {
   std::uint64_t generation = 0;          // of the last arming
   TimePoint launched_at{}, ready_at{};   // of this run
   std::size_t stop_step = 0;             // which one is being waited for
+  TimePoint step_until{};                // and for how long at the most
   TimePoint killed_at{};                 // the first SIGKILL to what is being ended
 };
 

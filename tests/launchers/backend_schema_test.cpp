@@ -79,6 +79,7 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["launch"].update({{"stop_signal", "SIGQUIT"}, {"stop_timeout_s", 3600}});
        }},
+      {"time to stop after a failure", [](json& d) { d["launch"]["failed_stop_wait_s"] = 1; }},
       {"variables",
        [](json& d) {
          d["launch"]["variables"] = {"MODEL_ID", "TGI_*"};
@@ -204,6 +205,7 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"any variable", [](json& d) { d["launch"]["variables"] = {"*"}; }},
       {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},
       {"no time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 0; }},
+      {"no time to stop after a failure", [](json& d) { d["launch"]["failed_stop_wait_s"] = 0; }},
       {"fractional time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 1.5; }},
       {"two ways to stop",
        [](json& d) {

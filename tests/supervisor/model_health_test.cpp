@@ -137,6 +137,7 @@ TEST_F(ModelHealthTest, ABusyModelThatFailsItsProbesIsLeftAlone) {
 }
 
 TEST_F(ModelHealthTest, AModelThatStallsAndFailsItsProbesIsRestarted) {
+  setup.backend.failed_stop_wait = 90s;
   become_ready();
   pulse.in_flight = 1;
   health_status = 500;
@@ -151,6 +152,7 @@ TEST_F(ModelHealthTest, AModelThatStallsAndFailsItsProbesIsRestarted) {
 }
 
 TEST_F(ModelHealthTest, FurtherProbesCountAsMuch) {
+  setup.backend.failed_stop_wait = 90s;
   ProbeDefinition silence;
   silence.kind = ProbeDefinition::Kind::kLogSilence;
   silence.silence = 60s;
@@ -263,6 +265,20 @@ TEST_F(ModelHealthTest, AModelThatAnswersNothingButErrorsIsRestarted) {
   look();
   EXPECT_EQ(phase(), Phase::kStopping);
   EXPECT_THAT(model->service().last_error(), HasSubstr("10 answers in a row were its own errors"));
+}
+
+// The default step of 90 s is for servers that finish what they generate.
+TEST_F(ModelHealthTest, AFailedModelIsKilledSoonUnlessItStillServesSomebody) {
+  become_ready();
+  look();
+  pulse.upstream_failures += 10;
+  look();
+  ASSERT_EQ(phase(), Phase::kStopping);
+  pulse.upstream_bytes += 100;
+  skip(11s);
+  EXPECT_EQ(phase(), Phase::kStopping) << "a client got a part of his answer since";
+  skip(11s);
+  EXPECT_EQ(phase(), Phase::kKilling);
 }
 
 TEST_F(ModelHealthTest, AFatalLineIsBelievedWhenAProbeBearsItOut) {

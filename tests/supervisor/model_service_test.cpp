@@ -252,6 +252,7 @@ TEST_F(ModelServiceTest, TellsItsOwnerOfEachChange) {
 
 TEST_F(ModelServiceTest, TakesStopSignalAndTimesFromItsBackend) {
   setup.backend.stop_steps = {{.signal = SIGINT, .wait = 20s}};
+  setup.backend.failed_stop_wait = 30s;
   setup.backend.startup.deadline = 60s;
   start();
   skip(59s);

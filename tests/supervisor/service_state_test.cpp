@@ -351,6 +351,45 @@ TEST(ServiceState, GoesOnWhenAStepHasNothingMoreToWaitFor) {
   EXPECT_EQ(actions_of(late), "") << "the news of a step whose time had passed before";
 }
 
+// A dead engine behind a live front never ends by itself; whoever it still streams to gets all of the time.
+TEST(ServiceState, AFailedProcessHasLittleTimeToEndUnlessItServesSomebody) {
+  const ServicePolicy policy{.stop = {{.wait = 25s}}, .failed_stop_wait = 10s};
+  Life life(policy);
+  life.on(Kind::kWantUp).on(Kind::kSeenReady).on(Kind::kUnhealthy);
+  const auto& armed = life.last().actions;
+  EXPECT_EQ(armed.at(armed.size() - 2).after, 10s);
+
+  ServiceState state = life.state();
+  TimePoint now = state.step_until - 15s;
+  const auto look = [&](bool moving) {
+    return step(state, {.kind = Kind::kDeadline, .generation = state.generation, .moving = moving}, now,
+                policy);
+  };
+  EXPECT_EQ(look(false).state.phase, Phase::kKilling);
+  ServiceStep prolonged = look(true);
+  EXPECT_EQ(prolonged.state.phase, Phase::kStopping);
+  EXPECT_EQ(actions_of(prolonged), "arm") << "the signal was sent";
+  EXPECT_EQ(prolonged.actions[0].after, 10s);
+  state = prolonged.state;
+  now += 10s;
+  prolonged = look(true);
+  EXPECT_EQ(prolonged.actions.at(0).after, 5s) << "the step's own time is the limit";
+  state = prolonged.state;
+  now += 5s;
+  EXPECT_EQ(look(true).state.phase, Phase::kKilling);
+}
+
+TEST(ServiceState, AStopThatIsAskedForAndAHookHaveAllOfTheirTime) {
+  Life asked({.stop = {{.wait = 90s}}, .failed_stop_wait = 10s});
+  asked.on(Kind::kWantUp).on(Kind::kSeenReady).on(Kind::kWantDown);
+  EXPECT_EQ(asked.last().actions.at(1).after, 90s);
+  Life hook({.stop = {{.wait = 60s, .to = StopStep::To::kHook}, {.wait = 5s}}, .failed_stop_wait = 10s});
+  hook.on(Kind::kWantUp).on(Kind::kSeenReady).on(Kind::kUnhealthy);
+  EXPECT_EQ(hook.last().actions.at(1).after, 60s);
+  hook.on(Kind::kStopStepOver);
+  EXPECT_EQ(hook.last().actions.at(0).after, 5s) << "shorter is shorter";
+}
+
 TEST(ServiceState, KillsAtOnceWithoutAnyStep) {
   Life life({.stop = {}});
   life.on(Kind::kWantUp).on(Kind::kWantDown);
