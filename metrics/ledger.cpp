@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "metrics/ledger_check.hpp"
+#include "metrics/numbering_watch.hpp"
 
 namespace cppworker {
 namespace {
@@ -17,6 +18,16 @@ using namespace ledger_layout;
 // Changes put off while the lock can't be had: as many as can be in flight, and as many refusals again.
 // Beyond that something else is badly wrong, and memory has to stay bounded.
 constexpr std::size_t kMostDeferred = 2 * kSlots;
+
+// After the lock is let go: whoever waits for it shouldn't wait for the log.
+void watch_numbering(const Acceptance& request, Verdict verdict, std::uint64_t highest) {
+  static NumberingWatch watch;  // a process has one ledger
+  if (!request.once || !request.reqnum) return;
+  if (verdict == Verdict::kAccepted) watch.accepted();
+  if (verdict != Verdict::kStale) return;
+  if (auto said = watch.too_old(*request.reqnum, highest, std::chrono::steady_clock::now()))
+    spdlog::warn("{}", *said);
+}
 
 // Whether the books at hand can be continued; if not, why. Repairs what a dead process left.
 Result<std::optional<std::string>> reason_to_begin_anew(LedgerFile& file, std::uint64_t identity,
@@ -148,11 +159,17 @@ int Ledger::endpoint(std::string_view name) {
 
 std::pair<Verdict, Ticket> Ledger::accept(std::uint64_t owner, const Acceptance& request) {
   std::int64_t now = unix_milliseconds();
-  LedgerLock held = lock();
-  if (!held) return {Verdict::kLocked, {}};
-  LedgerTransaction books = begin();
-  auto accepted = accept_request(books, owner, request, now);
-  books.commit();
+  std::pair<Verdict, Ticket> accepted;
+  std::uint64_t highest = 0;
+  {
+    LedgerLock held = lock();
+    if (!held) return {Verdict::kLocked, {}};
+    LedgerTransaction books = begin();
+    accepted = accept_request(books, owner, request, now);
+    books.commit();
+    highest = books.get(kReplayHighest);
+  }
+  watch_numbering(request, accepted.first, highest);
   return accepted;
 }
 
