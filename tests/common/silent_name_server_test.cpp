@@ -19,10 +19,16 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-// Doesn't answer before the test lets it; the threads that wait for it may outlive the test.
+// Doesn't answer before the test lets it. Waits at its end for the threads that wait for it: their places are
+// the process's, and the next test's to take.
 class SilentNames {
  public:
-  ~SilentNames() { speak(); }
+  ~SilentNames() {
+    speak();
+    std::future<void> gone = gone_->get_future();
+    state_.reset();
+    gone.wait();
+  }
 
   NameService service() {
     return [state = state_](const std::string&) -> Result<Addresses> {
@@ -37,14 +43,19 @@ class SilentNames {
   int asked() const { return state_->asked; }
 
  private:
+  // Each thread holds it, and lets it go when it has given its place back.
   struct State {
+    ~State() { gone->set_value(); }
+
     std::shared_future<void> spoken;
+    std::shared_ptr<std::promise<void>> gone;
     std::atomic<int> asked = 0;
   };
 
   std::promise<void> promise_;
   bool spoke_ = false;
-  std::shared_ptr<State> state_ = std::make_shared<State>(promise_.get_future().share());
+  std::shared_ptr<std::promise<void>> gone_ = std::make_shared<std::promise<void>>();
+  std::shared_ptr<State> state_ = std::make_shared<State>(promise_.get_future().share(), gone_);
 };
 
 class SilentNameServerTest : public testing::Test {
