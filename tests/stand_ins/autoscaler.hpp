@@ -8,6 +8,7 @@
 //                                     given
 //   POST /worker_status/, /delete_requests/      recorded, answer {}
 //   POST /sign_cert/                  a certificate request, PEM; answers a certificate of its own authority
+//   POST /rotate_key                  makes another key; signs with that one from now on
 //   GET  /reports, /deletes           what was recorded, a JSON array in the order of arrival
 //   GET  /reports/wait?after=N, /deletes/wait?after=N      the same, once more than N are there; 30 s at most
 //   POST /fail                        {"path", "times", "status"}: the next calls of that path fail so;

@@ -31,6 +31,8 @@ constexpr char kLoadingError[] =
 bool buffered = false;
 
 [[noreturn]] void crash(const std::string& kind) {
+  // A loop that is stuck: it answers nothing any more, and doesn't come to its handler of SIGTERM either.
+  while (kind == "hang") ::pause();
   if (kind != "segv" && kind != "kill") {
     std::fflush(stdout);
     std::_Exit(1);

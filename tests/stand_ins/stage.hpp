@@ -8,7 +8,7 @@
 //   POST /stand_in/release    lets the requests go on whose text begins with "hold", once there is one (10 s
 //   at most) POST /stand_in/health     body "bad": health answers fail from now on; any other body: well
 //   again POST /stand_in/log        prints the body as a line on stdout POST /stand_in/crash      body exit1,
-//   segv or kill
+//   segv, kill or hang
 //
 // One thread. The order of a life: load() → phases → open() → serving → stop().
 #pragma once
