@@ -1,0 +1,52 @@
+#include "resources.hpp"
+
+#include <algorithm>
+
+namespace cppworker::chaos {
+namespace {
+
+// Connections that are open for a moment, or kept for the next time: to the autoscaler, of a probe.
+constexpr std::size_t kPassingDescriptors = 2;
+// Connections that the proxy keeps to the inference server: as many as it had requests at once.
+constexpr std::size_t kPooledDescriptors = 12;
+// What an allocator keeps of its peak; a leak of each request would be more in a long run.
+constexpr std::size_t kSupervisorGrowthKib = 8 << 10;
+constexpr std::size_t kProxyGrowthKib = 24 << 10;
+
+std::string grown(const std::string& who, const std::string& what, std::size_t from, std::size_t to) {
+  return who + " went from " + std::to_string(from) + " to " + std::to_string(to) + " " + what;
+}
+
+}  // namespace
+
+Resources look_at(World& world) {
+  const auto holding = [](pid_t pid) { return Holding{descriptors_of(pid), resident_kib(pid)}; };
+  return {holding(world.worker.process().pid()), holding(world.pid_of("proxy")), world.worker.tree().size()};
+}
+
+std::vector<std::string> check_growth(World& world, const Resources& before, Resources& after) {
+  const auto settled = [&] {
+    after = look_at(world);
+    return after.supervisor.descriptors <= before.supervisor.descriptors + kPassingDescriptors &&
+           after.proxy.descriptors <= before.proxy.descriptors + kPooledDescriptors &&
+           after.processes == before.processes;
+  };
+  std::vector<std::string> wrong;
+  if (!eventually(settled)) {
+    if (after.supervisor.descriptors > before.supervisor.descriptors + kPassingDescriptors)
+      wrong.push_back(grown("the supervisor", "descriptors", before.supervisor.descriptors,
+                            after.supervisor.descriptors));
+    if (after.proxy.descriptors > before.proxy.descriptors + kPooledDescriptors)
+      wrong.push_back(grown("the proxy", "descriptors", before.proxy.descriptors, after.proxy.descriptors));
+    if (after.processes != before.processes)
+      wrong.push_back(grown("the tree", "processes", before.processes, after.processes));
+  }
+  if (after.supervisor.resident_kib > before.supervisor.resident_kib + kSupervisorGrowthKib)
+    wrong.push_back(
+        grown("the supervisor", "KiB", before.supervisor.resident_kib, after.supervisor.resident_kib));
+  if (after.proxy.resident_kib > before.proxy.resident_kib + kProxyGrowthKib)
+    wrong.push_back(grown("the proxy", "KiB", before.proxy.resident_kib, after.proxy.resident_kib));
+  return wrong;
+}
+
+}  // namespace cppworker::chaos

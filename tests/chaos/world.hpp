@@ -1,0 +1,55 @@
+// The worker under test with its surroundings: `cppworker run` serving TLS, the stand-in of TGI with two
+// shards, the stand-in of the autoscaler.
+#pragma once
+
+#include <chrono>
+#include <thread>
+
+#include "tests/integration/worker_harness.hpp"
+
+namespace cppworker::chaos {
+
+inline const std::string kUrl = "https://203.0.113.9:41234";
+
+// Only ends a run that would hang: beyond the longest backoff between two launches, and a load.
+inline constexpr std::chrono::seconds kRecoveryPatience{150};
+
+// What other processes do can only be looked at. False when patience ends.
+template <class Predicate>
+bool eventually(Predicate reached) {
+  const auto until = std::chrono::steady_clock::now() + kRecoveryPatience;
+  while (!reached()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
+}
+
+class World {
+ public:
+  World();
+  ~World();
+
+  // Null while the supervisor doesn't answer.
+  nlohmann::json status();
+  bool ready() { return testing::get(worker.admin_port(), "/readyz").status == 200; }
+  pid_t pid_of(const std::string& service);  // "model", "proxy"; -1: there is none
+  int launches(const std::string& service);
+  nlohmann::json server_state();  // of the stand-in, with its shards
+
+  // The worker's end, asked for by SIGTERM; its exit code, -1 when it doesn't come.
+  int stop();
+
+  testing::Autoscaler autoscaler;
+  testing::BackendFolder backend;
+  testing::Worker worker;
+
+ private:
+  // The supervisor's log is read all the time: a full pipe would hold it up.
+  std::jthread reader_;
+};
+
+std::size_t descriptors_of(pid_t pid);
+std::size_t resident_kib(pid_t pid);
+
+}  // namespace cppworker::chaos
