@@ -64,6 +64,22 @@ class SettingsTest : public testing::Test {
   Flags flags;
 };
 
+// Whoever asks a running worker has none of its variables.
+TEST_F(SettingsTest, TellTheRunDirectoryWithoutWhatAWorkerNeeds) {
+  variables.clear();
+  ASSERT_FALSE(read());
+  const auto run_dir = [this] {
+    const auto nothing = [](const char*) -> std::optional<std::string> { return std::nullopt; };
+    return read_run_dir(flags, nothing, home.path());
+  };
+  write(R"({"run_dir": "/of/file"})");
+  EXPECT_EQ(*run_dir(), "/of/file");
+  write(R"({"run_dri": "/of/file"})");
+  EXPECT_FALSE(run_dir());
+  flags.run_dir = "/of/flag";
+  EXPECT_EQ(*run_dir(), "/of/flag") << "the file isn't asked, whatever stands in it";
+}
+
 TEST_F(SettingsTest, WorkWithoutAFile) {
   const Settings made = settings();
   EXPECT_EQ(made.backend, "toy");
