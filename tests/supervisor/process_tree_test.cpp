@@ -34,7 +34,7 @@ class ProcessTreeTest : public ProcessTest {
   void start(std::vector<std::string> args) {
     tree.mark = mark.empty() ? make_tree_mark() : mark;
     ProcessSpec spec{.name = "model",
-                     .program = kChildProgram,
+                     .program = program,
                      .args = std::move(args),
                      .environment = child_environment(own_environment(), {}, tree.mark),
                      .cgroup = cgroup};
@@ -71,6 +71,7 @@ class ProcessTreeTest : public ProcessTest {
   std::unique_ptr<ProcessRunner> runner = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
   std::unique_ptr<ChildProcess> child;
+  std::string program = kChildProgram;
   std::string cgroup;  // empty: none
   std::string mark;    // empty: a new one
   ProcessTree tree;
@@ -192,6 +193,18 @@ TEST_F(ProcessTreeTest, LeavesOtherTreesAlone) {
   EXPECT_THAT(sweep(), IsEmpty());
   EXPECT_TRUE(look_at_process(first.leader));
   EXPECT_TRUE(first_child->signal_leader(0));
+}
+
+// A worker that runs below another's server looks after its own.
+TEST_F(ProcessTreeTest, LeavesAChildWithAMarkOfItsOwnAlone) {
+  program = "/bin/sh";
+  start({"-c", std::string(kTreeMarkName) + "=" + make_tree_mark() + " sleep 100 & echo up $!; wait"});
+  const pid_t other = up();
+  // Its environment is the shell's until it has become `sleep`.
+  ASSERT_TRUE(run_until(io, [&] { return environment_value(other, kTreeMarkName) != tree.mark; }));
+  EXPECT_THAT(members(), testing::ElementsAre(tree.leader));
+  ::kill(other, SIGKILL);
+  EXPECT_TRUE(is_gone(other));
 }
 
 TEST_F(ProcessTreeTest, IsNeverTheSupervisorItself) {
