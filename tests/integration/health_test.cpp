@@ -72,6 +72,17 @@ TEST_F(HealthTest, RestartsAServerThatHangsWhileItLoads) {
   EXPECT_TRUE(worker_->process().wait_for_line("it loaded and nothing moved any more"));
 }
 
+// TGI's launcher prints that it waits, with a new time in each line, for as long as it is let.
+TEST_F(HealthTest, RestartsAServerThatHangsWhileItsLogGoesOn) {
+  TemporaryFolder folder;
+  start(definition(json::object(), {{"no_progress_s", 1}}),
+        {{"STAND_IN_HANG_PHASE", "load"},
+         {"STAND_IN_HANG_LOG_MS", "50"},
+         {"STAND_IN_ONCE_FILE", folder.path() + "/hung"}});
+  wait_until_ready(2);
+  EXPECT_TRUE(worker_->process().wait_for_line("it loaded and nothing moved any more"));
+}
+
 TEST_F(HealthTest, RestartsADeadEngineBehindAHealthyFront) {
   start(definition({{"stall_s", 1},
                     {"canary",
