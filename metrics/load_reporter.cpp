@@ -21,6 +21,7 @@ LoadReporter::LoadReporter(asio::any_io_executor executor, Ledger& ledger, Autos
       delete_timer_(executor) {}
 
 void LoadReporter::FailureLog::failed(const std::string& why) {
+  ++failures_;
   trouble_ = why;
   if (++streak_ == 1) spdlog::warn("Autoscaler didn't get {}, trying on: {}", what_, printable(why));
 }
@@ -89,6 +90,7 @@ Awaitable<> LoadReporter::report_if_due(bool last) {
   }
   // The totals that were sent, not those of now: what came in meanwhile is the next report's.
   ledger_.acknowledge(books.totals);
+  last_acknowledged_ = std::chrono::steady_clock::now();
   progress_.acknowledged(facts, std::move(report));
   status_log_.succeeded();
 }

@@ -44,6 +44,12 @@ class LoadReporter {
   // Why the last report didn't get through; empty when it did, or none was due yet.
   const std::string& trouble() const { return status_log_.trouble(); }
 
+  // Messages that didn't get through, after all tries, since the reporter was made.
+  std::uint64_t failed_statuses() const { return status_log_.failures(); }
+  std::uint64_t failed_deletes() const { return successes_.log.failures() + failures_.log.failures(); }
+  // When a report got through last; when the reporter was made as long as none has.
+  std::chrono::steady_clock::time_point last_acknowledged() const { return last_acknowledged_; }
+
  private:
   // "Failed" once, then silence until "recovered", with how often it failed meanwhile.
   class FailureLog {
@@ -52,10 +58,12 @@ class LoadReporter {
     void failed(const std::string& why);
     void succeeded();
     const std::string& trouble() const { return trouble_; }
+    std::uint64_t failures() const { return failures_; }
 
    private:
     std::string what_, trouble_;
     int streak_ = 0;
+    std::uint64_t failures_ = 0;
   };
 
   // The two kinds of finished requests are told apart from each other.
@@ -84,6 +92,7 @@ class LoadReporter {
   FailureLog status_log_{"worker_status"};
   Finished successes_, failures_;
   asio::steady_timer report_timer_, delete_timer_;
+  std::chrono::steady_clock::time_point last_acknowledged_ = std::chrono::steady_clock::now();
   bool stopping_ = false;
 };
 

@@ -21,6 +21,18 @@ void add_restarts(Families& families, const SupervisorFigures& figures) {
               {}, static_cast<double>(figures.proxy_restarts));
 }
 
+void add_reports(Families& families, const SupervisorFigures::Reports& reports) {
+  auto& failed = families.emplace_back(family("cppworker_report_failures_total",
+                                              "Messages to the autoscaler that didn't get through, after all "
+                                              "their tries; what they told is told again.",
+                                              MetricType::Counter));
+  add_counter(failed, {{"message", "worker_status"}}, static_cast<double>(reports.failed_statuses));
+  add_counter(failed, {{"message", "delete_requests"}}, static_cast<double>(reports.failed_deletes));
+  add_plain_gauge(families, "cppworker_report_lag_seconds",
+                  "Since a load report got through; since the start as long as none has.",
+                  reports.lag_seconds);
+}
+
 void add_processes(Families& families, const SupervisorFigures& figures) {
   if (figures.processes.empty()) return;
   auto memory = family("cppworker_process_resident_memory_bytes", "Resident memory.", MetricType::Gauge);
@@ -61,6 +73,8 @@ Families supervisor_families(const SupervisorFigures& figures) {
                   "1 while the inference server is up and gets nothing new, because it fails its probes.",
                   figures.unwell ? 1 : 0);
   add_plain_gauge(families, "cppworker_ready", "1 while requests are forwarded.", figures.ready ? 1 : 0);
+  add_plain_gauge(families, "cppworker_public_key_present",
+                  "1 while there is a public key to check signatures with.", figures.has_public_key ? 1 : 0);
   add_plain_gauge(families, "cppworker_uptime_seconds", "Since the supervisor started.",
                   figures.uptime_seconds);
   add_plain_gauge(families, "cppworker_max_perf", "Work units per second, by the benchmark.",
@@ -75,6 +89,7 @@ Families supervisor_families(const SupervisorFigures& figures) {
     add_plain_gauge(families, "cppworker_disk_used_bytes", "Used space of the root file system.",
                     *figures.disk_used_gib * kBytesPerGib);
   add_restarts(families, figures);
+  if (figures.reports) add_reports(families, *figures.reports);
   add_processes(families, figures);
   return families;
 }

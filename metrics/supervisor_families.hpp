@@ -27,15 +27,23 @@ struct SupervisorFigures {
   std::optional<double> seconds_without_progress;  // while it loads
   bool unwell = false;                             // ready, but nothing new is let in
   bool ready = false;
+  bool has_public_key = false;
   double uptime_seconds = 0;
 
-  std::map<std::string, std::uint64_t> model_restarts;  // by cause, such as "exit" or "health"
+  // By cause, such as "exit" or "health"; those that never were with 0, so that the first one is an increase.
+  std::map<std::string, std::uint64_t> model_restarts;
   std::uint64_t proxy_restarts = 0;
 
   double max_perf = 0;                       // work units per second
   std::optional<double> load_seconds;        // of the last load
   std::optional<std::int64_t> max_capacity;  // tokens in a batch, where the server's log tells
   std::optional<double> disk_used_gib;
+
+  struct Reports {
+    std::uint64_t failed_statuses = 0, failed_deletes = 0;  // messages that didn't get through
+    double lag_seconds = 0;  // since a report got through; since the start as long as none has
+  };
+  std::optional<Reports> reports;  // absent: a stand-alone worker
 
   struct Process {
     std::string name;  // "supervisor", "proxy", "model"

@@ -110,8 +110,16 @@ SupervisorFigures figures_of(const WorkerView& view) {
   figures.model_state = name_of(view.model.service().state().phase);
   figures.ready = obstacles(view).empty();
   figures.uptime_seconds = seconds(std::chrono::steady_clock::now() - view.started);
-  figures.model_restarts = view.model.service().failures();
+  figures.has_public_key = !view.keys.keys().empty();
+  const auto& failures = view.model.service().failures();
+  for (FailureCause cause : kFailureCauses) {
+    const auto found = failures.find(std::string(name_of(cause)));
+    figures.model_restarts[std::string(key_of(cause))] = found == failures.end() ? 0 : found->second;
+  }
   figures.proxy_restarts = view.proxy.failures();
+  if (view.reporter != nullptr)
+    figures.reports = {view.reporter->failed_statuses(), view.reporter->failed_deletes(),
+                       seconds(std::chrono::steady_clock::now() - view.reporter->last_acknowledged())};
   const ModelFigures& model = view.model.figures();
   figures.max_perf = model.max_perf;
   for (LoadPhase phase : kLoadPhases) figures.load_phases.emplace_back(name_of(phase));

@@ -165,6 +165,8 @@ TEST(SupervisorFamilies, ShowWhatTheSupervisorKnows) {
   figures.ready = true;
   figures.model_restarts = {{"exit", 2}, {"health", 1}};
   figures.proxy_restarts = 3;
+  figures.has_public_key = true;
+  figures.reports = {4, 5, 6.5};
   figures.max_perf = 1500.5;
   figures.load_seconds = 12;
   figures.max_capacity = 8192;
@@ -179,6 +181,10 @@ TEST(SupervisorFamilies, ShowWhatTheSupervisorKnows) {
   EXPECT_EQ(read.at("cppworker_model_restarts_total{cause=\"exit\"}"), 2);
   EXPECT_EQ(read.at("cppworker_model_restarts_total{cause=\"health\"}"), 1);
   EXPECT_EQ(read.at("cppworker_proxy_restarts_total"), 3);
+  EXPECT_EQ(read.at("cppworker_public_key_present"), 1);
+  EXPECT_EQ(read.at("cppworker_report_failures_total{message=\"worker_status\"}"), 4);
+  EXPECT_EQ(read.at("cppworker_report_failures_total{message=\"delete_requests\"}"), 5);
+  EXPECT_EQ(read.at("cppworker_report_lag_seconds"), 6.5);
   EXPECT_EQ(read.at("cppworker_max_perf"), 1500.5);
   EXPECT_EQ(read.at("cppworker_load_seconds"), 12);
   EXPECT_EQ(read.at("cppworker_max_capacity"), 8192);
@@ -193,6 +199,8 @@ TEST(SupervisorFamilies, WhatIsUnknownHasNoSeries) {
   Scrape read = scrape(exposition_text(supervisor_families({})));
   EXPECT_FALSE(read.samples.contains("cppworker_load_seconds"));
   EXPECT_FALSE(read.samples.contains("cppworker_max_capacity"));
+  EXPECT_FALSE(read.samples.contains("cppworker_report_lag_seconds")) << "nobody is reported to";
+  EXPECT_EQ(read.at("cppworker_public_key_present"), 0);
   EXPECT_EQ(read.at("cppworker_ready"), 0);
 }
 

@@ -133,6 +133,8 @@ TEST_F(LoadReporterTest, FailedReportsLoadIsToldLaterAndOnce) {
   std::size_t failed = autoscaler_.statuses.size();
   run_until_reports(failed + 1);
   EXPECT_EQ(autoscaler_.statuses[failed]["new_load"], 5);
+  EXPECT_EQ(reporter_->failed_statuses(), failed);
+  EXPECT_EQ(reporter_->failed_deletes(), 0u);
   accept(request(1000));
   run_until_reports(failed + 2);
   EXPECT_EQ(autoscaler_.statuses[failed + 1]["new_load"], 1);

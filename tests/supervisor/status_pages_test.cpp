@@ -160,6 +160,9 @@ TEST_F(StatusPagesTest, CountsForPrometheus) {
   EXPECT_THAT(before.body, HasSubstr("process=\"supervisor\""));
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_phase{phase=\"launch\"} 1\n"));
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_quiet_seconds "));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_public_key_present 0\n"));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_model_restarts_total{cause=\"health\"} 0\n"));
+  EXPECT_THAT(before.body, Not(HasSubstr("cppworker_report_lag_seconds"))) << "it stands alone";
 
   settings.proxy.unsecured = true;
   bring_model();
