@@ -1,6 +1,10 @@
 // A request's body while it is with the proxy: one contiguous block that grows as bytes arrive, charged to
 // the budget of all bodies.
 //
+// Its first kUncharged bytes aren't charged: nearly every text request fits in them, and whoever fills the
+// budget with large bodies doesn't keep those out. They are bounded all the same, by the number of
+// connections, each of which has one body (max_connections: 10 000 of them hold 160 MiB).
+//
 // It grows by what has come, not by what was announced: a client that announces 64 MiB and sends nothing
 // costs nothing. Large blocks are grown by the kernel moving pages (mremap under realloc), so that the peak
 // stays near the body's size, and are given back to the system when they are freed.
@@ -16,6 +20,9 @@ namespace cppworker {
 
 class BodyBuffer {
  public:
+  // The first step takes nearly every text request whole; from there on it doubles.
+  static constexpr std::size_t kUncharged = 16 * 1024;
+
   BodyBuffer() = default;
   ~BodyBuffer() { clear(); }
   BodyBuffer(const BodyBuffer&) = delete;
@@ -36,6 +43,10 @@ class BodyBuffer {
   void clear();
 
  private:
+  static std::uint64_t charge(std::uint64_t capacity) {
+    return capacity > kUncharged ? capacity - kUncharged : 0;
+  }
+
   char* data_ = nullptr;
   std::size_t size_ = 0, capacity_ = 0;
   MemoryBudget* budget_ = nullptr;

@@ -229,7 +229,10 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
     if (!asked) co_return silence();
   }
   reading_ = Reading::kBody;
-  set_deadline(limits_.body);
+  body_until_ = Clock::now() + limits_.body;
+  pace_.emplace(limits_.body_pace * static_cast<std::uint64_t>(limits_.body_window.count()),
+                BodyBuffer::kUncharged);
+  begin_body_window();
   std::optional<Refusal> refusal;
   if (chunk_parser_)
     refusal = co_await read_chunked_body(limit);
@@ -237,8 +240,12 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
     refusal = co_await read_sized_body(*length_);
   clear_deadline();
   reading_ = Reading::kNothing;
-  if (timed_out_) co_return refuse_and_close(408, "proxy: the request's body took too long to arrive");
-  if (!refusal) body_unread_ = false;
+  if (timed_out_) refusal = refuse_and_close(408, "proxy: the request's body took too long to arrive");
+  // At once: a refused client may take half a minute to hear of it.
+  if (refusal)
+    body_.clear();
+  else
+    body_unread_ = false;
   co_return refusal;
 }
 
@@ -247,6 +254,13 @@ Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t leng
     std::uint64_t left = length - body_.size();
     if (!body_.make_room(bodies_, left)) co_return no_memory();
     std::size_t room = static_cast<std::size_t>(std::min<std::uint64_t>(left, body_.free_size()));
+// Without a pace in the last one: its end is the end of the body's time.
+void Connection::begin_body_window() {
+  auto end = Clock::now() + limits_.body_window;
+  if (end >= body_until_) pace_.reset();
+  set_deadline_at(std::min(end, body_until_));
+}
+
     asio::mutable_buffer space(body_.free_begin(), room);
     if (buffer_.size() > 0) {
       std::size_t copied = asio::buffer_copy(space, buffer_.cdata());
@@ -370,6 +384,8 @@ void Connection::on_deadline() {
   } else if (head_) {
     active_.abort(AbortCause::kTimedOut);
     // A client that doesn't read keeps a write pending that only this ends.
+  } else if (reading_ == Reading::kBody && !timed_out_ && pace_ && pace_->keeps_up(body_.size())) {
+    begin_body_window();
     stream_.socket().cancel(ignored);
     set_deadline(kDeadlineAgain);
   } else {

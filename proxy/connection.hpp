@@ -15,6 +15,7 @@
 #include "common/async.hpp"
 #include "proxy/active_request.hpp"
 #include "proxy/body_buffer.hpp"
+#include "proxy/body_pace.hpp"
 #include "proxy/client_stream.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/message_heads.hpp"
@@ -26,7 +27,11 @@ struct ConnectionLimits {
   std::chrono::seconds handshake{10};  // TLS; a second on a bad line
   std::chrono::seconds head{10};       // from a request's first byte to the end of its head
   std::chrono::seconds body{120};      // for the whole body; the largest that is allowed needs 0.5 MB/s
-  std::chrono::seconds idle{75};       // between requests, as nginx has it
+  // And inside it, for a body past what is nobody's loss (body_pace.hpp): 16 KiB/s is slower than any line
+  // that somebody sends megabytes over, and 10 s are longer than a line's pauses.
+  std::chrono::seconds body_window{10};
+  std::uint64_t body_pace = 16 * 1024;  // bytes a second
+  std::chrono::seconds idle{75};        // between requests, as nginx has it
   // WebSocket: from the handshake to the end of the message that says who asks.
   std::chrono::seconds first_message{30};
   std::uint32_t head_bytes = 16 * 1024;
@@ -85,6 +90,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   enum class Reading { kNothing, kHandshake, kHead, kBody, kLingering };
 
   void on_deadline() override;
+  void begin_body_window();
   void on_readable();
   void ask_for_bytes();
   void watch_by_reading();
@@ -106,6 +112,8 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   std::unique_ptr<ChunkParser> chunk_parser_;  // where the body is chunked
   bool keep_alive_ = false, body_unread_ = false;
   BodyBuffer body_;
+  Clock::time_point body_until_;  // while it is read
+  std::optional<BodyPace> pace_;  // the same; none: the time that is left is no whole window
 
   ActiveRequest active_;
   Reading reading_ = Reading::kNothing;

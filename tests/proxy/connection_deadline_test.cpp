@@ -12,6 +12,7 @@ class ConnectionDeadlineTest : public ProxyTest {
   ConnectionDeadlineTest() {
     setup_.connection_limits.head = seconds(1000);
     setup_.connection_limits.body = seconds(10'000);
+    setup_.connection_limits.body_window = seconds(1'000'000);
     setup_.connection_limits.idle = seconds(100'000);
     setup_.relay_limits.first_byte = seconds(10'000'000);
     setup_.relay_limits.between = seconds(10'000'000);
@@ -63,6 +64,66 @@ TEST_F(ConnectionDeadlineTest, HalfABodyIsA408) {
   client.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
   expect_too_slow_after(client, setup_.connection_limits.body,
                         "proxy: the request's body took too long to arrive");
+}
+
+// Eight uploads that stopped half-way kept everybody's bodies out for two minutes.
+class BodyPaceTest : public ConnectionDeadlineTest {
+ protected:
+  static constexpr std::size_t kWhole = 1 << 20;
+
+  BodyPaceTest() {
+    setup_.connection_limits.body = seconds(1'000'000);
+    setup_.connection_limits.body_window = seconds(1000);
+    setup_.connection_limits.body_pace = 20;  // 20 000 bytes in each window
+    endpoint("POST", "/open").max_body_bytes = kWhole;
+  }
+
+  RawClient upload(std::size_t already) {
+    RawClient client = connect();
+    client.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(kWhole) + "\r\n\r\n");
+    send_more(client, already);
+    return client;
+  }
+  void send_more(RawClient& client, std::size_t bytes) {
+    client.send(std::string(bytes, 'b'));
+    proxy().settle();
+  }
+  void pass_a_window() { proxy().pass_time(setup_.connection_limits.body_window * 2); }
+};
+
+TEST_F(BodyPaceTest, ALargeBodyThatStopsIsA408AndGivesItsMemoryBack) {
+  RawClient client = upload(kWhole / 2);
+  pass_a_window();
+  EXPECT_TRUE(client.is_silent()) << "it came in this window";
+  pass_a_window();
+  expect_error(client.read_response(), 408, "proxy: the request's body took too long to arrive");
+  EXPECT_EQ(client.wait_for_end(), End::kEof);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
+TEST_F(BodyPaceTest, SoIsOneThatTrickles) {
+  RawClient client = upload(100'000);
+  pass_a_window();
+  send_more(client, 19'999);
+  pass_a_window();
+  EXPECT_EQ(client.read_response().status(), 408);
+}
+
+TEST_F(BodyPaceTest, OneThatKeepsThePaceIsLetGoOn) {
+  RawClient client = upload(100'000);
+  pass_a_window();
+  for (int i = 0; i < 5; ++i) {
+    send_more(client, 20'000);
+    pass_a_window();
+  }
+  EXPECT_TRUE(client.is_silent());
+}
+
+TEST_F(BodyPaceTest, ASmallBodyMayBeAsSlowAsItsLine) {
+  RawClient client = upload(BodyBuffer::kUncharged);
+  for (int i = 0; i < 5; ++i) pass_a_window();
+  EXPECT_TRUE(client.is_silent());
 }
 
 TEST_F(ConnectionDeadlineTest, HalfAChunkIsA408) {

@@ -281,7 +281,8 @@ TEST_F(ConnectionTest, WhatStandsAroundChunksHasALimit) {
 
 TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
   setup_.settings.max_buffered_bytes = 1000;
-  std::string body(700, 'b');
+  endpoint("POST", "/open").max_body_bytes = 64 * 1024;
+  std::string body(BodyBuffer::kUncharged + 700, 'b');
   Exchange first = begin(post_request("/open", body));
   RawMessage refused = connect().exchange(post_request("/open", body));
   expect_error(refused, 503, "proxy: too many large request bodies at once");
@@ -295,3 +296,6 @@ TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
 
 }  // namespace
 }  // namespace cppworker
+  Exchange small = begin(post_request("/open", std::string(BodyBuffer::kUncharged, 's')));
+  small.server.answer(200, "small ones need no share", "Connection: close\r\n");
+  EXPECT_EQ(small.client.read_response().status(), 200);
