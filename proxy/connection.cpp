@@ -34,6 +34,11 @@ constexpr std::size_t kDiscardStep = 64 * 1024;
 // Bodies of others fill the memory that there is for them: a moment later some will have gone.
 constexpr int kRetryWhenBodiesFull = 2;
 
+// Chunks whose framing is more than their bytes cost the parser as much as large ones. So many are anybody's,
+// who writes a text word by word; from there on each must bring this much, on the average.
+constexpr std::uint64_t kFreeChunks = 16 * 1024;
+constexpr std::uint64_t kLeastChunk = 64;
+
 // A cancellation that comes between two steps of a TLS operation is lost: it is repeated until it is heeded.
 constexpr std::chrono::milliseconds kCancelAgain{50};
 constexpr std::chrono::seconds kDeadlineAgain{1};
@@ -249,11 +254,6 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
   co_return refusal;
 }
 
-Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t length) {
-  while (body_.size() < length) {
-    std::uint64_t left = length - body_.size();
-    if (!body_.make_room(bodies_, left)) co_return no_memory();
-    std::size_t room = static_cast<std::size_t>(std::min<std::uint64_t>(left, body_.free_size()));
 // Without a pace in the last one: its end is the end of the body's time.
 void Connection::begin_body_window() {
   auto end = Clock::now() + limits_.body_window;
@@ -261,6 +261,11 @@ void Connection::begin_body_window() {
   set_deadline_at(std::min(end, body_until_));
 }
 
+Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t length) {
+  while (body_.size() < length) {
+    std::uint64_t left = length - body_.size();
+    if (!body_.make_room(bodies_, left)) co_return no_memory();
+    std::size_t room = static_cast<std::size_t>(std::min<std::uint64_t>(left, body_.free_size()));
     asio::mutable_buffer space(body_.free_begin(), room);
     if (buffer_.size() > 0) {
       std::size_t copied = asio::buffer_copy(space, buffer_.cdata());
@@ -278,10 +283,13 @@ void Connection::begin_body_window() {
 
 Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t limit) {
   chunk_parser_->body_limit(limit);
-  auto check_extension = [](std::uint64_t, boost::beast::string_view extension, error_code& error) {
+  std::uint64_t chunks = 0;
+  // Lives as long as the parser is given bytes: in this function.
+  auto check_chunk = [this, &chunks](std::uint64_t, boost::beast::string_view extension, error_code& error) {
     if (has_control_characters(extension)) error = http::error::bad_chunk_extension;
+    if (++chunks > kFreeChunks + body_.size() / kLeastChunk) error = http::error::bad_chunk;
   };
-  chunk_parser_->on_chunk_header(check_extension);
+  chunk_parser_->on_chunk_header(check_chunk);
   // Beast collects a chunk's line, and all trailers, until they end: here they do so in time, or not at all.
   buffer_.max_size(std::max(buffer_.size(), kMostReadAhead));
   while (!chunk_parser_->is_done()) {
@@ -376,6 +384,8 @@ void Connection::on_deadline() {
     // Nothing to answer; and its many steps are ended for good by this alone.
     timed_out_ = true;
     close();
+  } else if (reading_ == Reading::kBody && !timed_out_ && pace_ && pace_->keeps_up(body_.size())) {
+    begin_body_window();
   } else if (reading_ != Reading::kNothing) {
     // The read ends; the coroutine answers 408, or closes.
     timed_out_ = true;
@@ -384,8 +394,6 @@ void Connection::on_deadline() {
   } else if (head_) {
     active_.abort(AbortCause::kTimedOut);
     // A client that doesn't read keeps a write pending that only this ends.
-  } else if (reading_ == Reading::kBody && !timed_out_ && pace_ && pace_->keeps_up(body_.size())) {
-    begin_body_window();
     stream_.socket().cancel(ignored);
     set_deadline(kDeadlineAgain);
   } else {

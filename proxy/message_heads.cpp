@@ -103,6 +103,7 @@ std::string upstream_request_head(const RequestHead& client, const UpstreamReque
       case http::field::expect:
         return false;
       default:
+        if (field.name_string().find('_') != boost::beast::string_view::npos) return false;
         return !iequals(field.name_string(), kRequestIdName);
     }
   });

@@ -3,7 +3,9 @@
 //
 // Hop-by-hop headers (RFC 9110 section 7.6.1) end here in both directions, named in `Connection` or not. To
 // the inference server goes what design.md's "Never forwarded" leaves, always with Content-Length (Python's
-// http.server needs it) and its own Host (newer text-generation-webui answers 400 to any other).
+// http.server needs it), without headers that have `_` in their names (WSGI and CGI take Content_Length for
+// Content-Length; nginx, too, drops them) and with its own Host (newer text-generation-webui answers 400 to
+// any other).
 #pragma once
 
 #include <cstdint>

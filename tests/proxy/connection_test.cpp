@@ -280,6 +280,19 @@ TEST_F(ConnectionTest, WhatStandsAroundChunksHasALimit) {
 }
 
 TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
+// A byte in each costs as much as a page in each.
+TEST_F(ConnectionTest, ChunksOfAByteAreNotTakenWithoutEnd) {
+  endpoint("POST", "/open").max_body_bytes = 1 << 20;
+  std::string tiny, small;
+  for (int i = 0; i < 30'000; ++i) tiny += "1\r\nx\r\n";
+  for (int i = 0; i < 10'000; ++i) small += "1\r\nx\r\n";
+  RawClient client = connect();
+  client.try_send(chunked_head() + tiny + std::string(kLastChunk));
+  expect_error(client.read_response(), 400, "proxy: malformed chunked body");
+  EXPECT_EQ(begin(chunked_head() + small + std::string(kLastChunk)).request.body.size(), 10'000u)
+      << "a text that is sent word by word";
+}
+
   setup_.settings.max_buffered_bytes = 1000;
   endpoint("POST", "/open").max_body_bytes = 64 * 1024;
   std::string body(BodyBuffer::kUncharged + 700, 'b');

@@ -55,6 +55,17 @@ TEST(UpstreamRequestHeadTest, HasItsOwnHostAndLengthAndNoCredentials) {
   EXPECT_THAT(out, ::testing::EndsWith("\r\n\r\n"));
 }
 
+// Some servers take it for Content-Length.
+TEST(UpstreamRequestHeadTest, DropsNamesThatHoldAnUnderscore) {
+  RequestHead head = request();
+  head.insert("Content_Length", "5");
+  head.insert("X_Real", "1");
+  head.insert("X-Real", "2");
+  std::string out = upstream_request_head(head, {"127.0.0.1:5001", "id-1", 17});
+  EXPECT_THAT(out, Not(HasSubstr("_")));
+  EXPECT_THAT(out, HasSubstr("\r\nX-Real: 2\r\n"));
+}
+
 TEST(UpstreamRequestHeadTest, EndsHopByHopHeadersNamedOrNot) {
   RequestHead head = request();
   head.set(http::field::connection, "keep-alive, X-Private");
