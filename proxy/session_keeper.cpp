@@ -6,6 +6,7 @@
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
 #include "proxy/admission_place.hpp"
+#include "proxy/books_entry.hpp"
 #include "proxy/session_rules.hpp"
 
 namespace cppworker {
@@ -22,9 +23,11 @@ const Endpoint* post_endpoint(const EndpointTable& endpoints, std::string_view p
 
 // Waits for a place at the inference server, as requests do: one that executes one at a time is never given
 // two. False: there was none in time.
-Awaitable<bool> take_place(ProxyThread& thread, Admission& admission, Clock::time_point until,
-                           AdmissionPlace& place) {
-  auto waiter = std::make_shared<Admission::Waiter>(thread.io.get_executor(), Demand{});
+Awaitable<bool> take_place(ProxyThread& thread, Admission& admission, std::int64_t work_milli,
+                           Clock::time_point until, AdmissionPlace& place) {
+  Demand demand;
+  demand.work_milli = work_milli;
+  auto waiter = std::make_shared<Admission::Waiter>(thread.io.get_executor(), demand);
   Admission::Place reserved = admission.reserve(waiter).place;
   if (reserved != Admission::Place::kIn && reserved != Admission::Place::kQueued) co_return false;
   place = AdmissionPlace(admission, waiter);
@@ -37,13 +40,28 @@ Awaitable<bool> take_place(ProxyThread& thread, Admission& admission, Clock::tim
   co_return in;
 }
 
+// It is load as any request's to that endpoint, which the autoscaler should hear of. Without a request_idx,
+// since it didn't send it. When the books are full or locked, the call is made all the same.
+BooksEntry enter_books(ProxyThread& thread, const Endpoint& endpoint, std::int64_t work_milli) {
+  Acceptance acceptance;
+  acceptance.endpoint = endpoint.ledger_index;
+  acceptance.work_milli = work_milli;
+  auto [verdict, ticket] = thread.core.ledger.accept(thread.core.owner, acceptance);
+  return verdict == Verdict::kAccepted ? BooksEntry(thread.core.ledger, ticket) : BooksEntry();
+}
+
 Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
   const Endpoint* endpoint = post_endpoint(thread.core.endpoints, session.on_close_route);
   // The backend's definition may be another by now.
   if (endpoint == nullptr) co_return;
   auto until = Clock::now() + kOnCloseLimit;
+  std::string body = on_close_body(session.on_close_payload, session.id);
+  // As of a request: what the formula can't make work of is none.
+  Result<std::int64_t> found = thread.workloads[endpoint->position]->milli_units(body);
+  std::int64_t work = found ? *found : 0;
+  BooksEntry entry = enter_books(thread, *endpoint, work);
   AdmissionPlace place;
-  bool in = co_await take_place(thread, *endpoint->admission, until, place);
+  bool in = co_await take_place(thread, *endpoint->admission, work, until, place);
   if (!in) {
     spdlog::warn("sessions: {} was not called at a session's end: there was no place for it in time",
                  session.on_close_route);
@@ -55,7 +73,7 @@ Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
   request.server.port = thread.pool.server().port();
   request.target = session.on_close_route;
   request.content_type = "application/json";
-  request.body = on_close_body(session.on_close_payload, session.id);
+  request.body = std::move(body);
   auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
   Result<HttpResponse> response = co_await http_exchange(
       std::move(request), std::max(left, std::chrono::milliseconds(1)), kLargestOnCloseAnswer);
@@ -63,7 +81,9 @@ Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
     spdlog::warn("sessions: {} at a session's end: {}", session.on_close_route, response.error().message);
   else if (!response->ok())
     spdlog::warn("sessions: {} at a session's end: status {}", session.on_close_route, response->status);
-  place.leave(false);  // it had no work that would tell of the server's rate
+  bool served = response && response->ok();
+  place.leave(served);
+  entry.finish(served ? Outcome::kServed : Outcome::kErrored);
 }
 
 }  // namespace

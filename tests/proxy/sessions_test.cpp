@@ -308,7 +308,23 @@ TEST_F(SessionsTest, TheEndIsToldToTheInferenceServer) {
   EXPECT_TRUE(client.is_silent());
   server.answer(500, "no");
   EXPECT_EQ(client.read_response().status(), 200);
-  EXPECT_EQ(proxy().books().totals, Totals{});
+  EXPECT_THAT(proxy().books().in_flight, IsEmpty());
+}
+
+TEST_F(SessionsTest, TheCallAtItsEndIsWorkThatWasServed) {
+  endpoint("POST", "/close").workload = Workload::compile("payload.work").value();
+  Route route = next_route();
+  std::string id = open(route, R"({"on_close_route": "/close", "on_close_payload": {"work": 5}})");
+  RawClient client = connect();
+  client.send(asking("end", id, route));
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  server.answer(200, "");
+  EXPECT_EQ(client.read_response().status(), 200);
+  LedgerSnapshot books = proxy().books();
+  EXPECT_EQ(books.totals.received.work_milli, 5000);
+  EXPECT_EQ(books.totals.served.work_milli, 5000);
+  EXPECT_EQ(books.succeeded.waiting + books.failed.waiting, 0u) << "the autoscaler knows no index of it";
 }
 
 TEST_F(SessionsTest, AServerThatCannotBeToldDoesNotKeepTheSession) {
@@ -321,6 +337,7 @@ TEST_F(SessionsTest, AServerThatCannotBeToldDoesNotKeepTheSession) {
 
 TEST_F(SessionsTest, AServerThatDoesOneThingAtATimeIsToldInItsTurn) {
   setup_.backend.max_concurrency = 1;
+  EXPECT_EQ(proxy().books().in_flight.size(), 1u) << "it is load like any request";
   Route route = next_route();
   std::string id = open(route, R"({"on_close_route": "/close"})");
   Exchange first = begin(generate());
