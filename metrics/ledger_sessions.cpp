@@ -143,14 +143,17 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
     if (verdict == Verdict::kReplayed) return SessionCreation::kReplayed;
     if (verdict == Verdict::kStale) return SessionCreation::kStale;
   }
-  std::size_t taken = 0;
+  std::size_t taken = 0, own = 0;
   std::optional<std::size_t> free;
   for (std::size_t i = 0; i < kSessions; ++i) {
-    if (books.get(session(i) + kSessionState) != kSessionFree)
+    if (books.get(session(i) + kSessionState) != kSessionFree) {
       ++taken;
-    else if (!free)
+      if (owned_by(books, i, wanted.auth_digest)) ++own;
+    } else if (!free) {
       free = i;
+    }
   }
+  if (own >= wanted.most_of_owner) return SessionCreation::kOwnFull;
   if (taken >= most || !free) return SessionCreation::kFull;
 
   std::size_t place = session(*free);

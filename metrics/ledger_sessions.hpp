@@ -49,6 +49,7 @@ struct NewSession {
   std::string_view auth_data;
   std::string_view on_close_route;
   std::string_view on_close_payload;
+  std::size_t most_of_owner = ledger_layout::kSessions;  // with this auth_digest, this one included
   // Of a full signature, which covers it: used up by the creation, and by nothing but that.
   std::optional<std::uint64_t> reqnum_once = {};
 };
@@ -65,6 +66,7 @@ struct SessionRecord {
 enum class SessionCreation {
   kCreated,
   kFull,      // as many as allowed are there already
+  kOwnFull,   // as many of this auth_data as allowed are there already
   kReplayed,  // reqnum_once was accepted before
   kStale,     // or is too far below the highest accepted one
   kLocked,    // a stopped process holds the ledger's lock

@@ -1,5 +1,6 @@
 #include "proxy/session_routes.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "common/logging.hpp"
@@ -68,6 +69,7 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
   if (request.acceptance.once) session.reqnum_once = request.acceptance.reqnum;
   std::int64_t now = unix_milliseconds();
   auto most = static_cast<std::size_t>(thread.core.settings.max_sessions);
+  session.most_of_owner = std::max<std::size_t>(most / kOwnersShare, 1);
   SessionCreation creation = thread.core.ledger.create_session(session, most, now);
   switch (creation) {
     case SessionCreation::kCreated:
@@ -78,6 +80,7 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
     case SessionCreation::kStale:
       return *replayed(thread, Verdict::kStale);
     case SessionCreation::kFull:
+    case SessionCreation::kOwnFull:
     case SessionCreation::kLocked:
       break;
   }

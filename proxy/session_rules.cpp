@@ -181,7 +181,10 @@ Refusal refuse_creation(SessionCreation creation) {
   if (creation == SessionCreation::kLocked) return locked();
   if (creation == SessionCreation::kReplayed) return refuse(401, "proxy: this request was seen before");
   if (creation == SessionCreation::kStale) return refuse(401, "proxy: this request is too old");
-  Refusal refusal = refuse(429, "proxy: as many sessions as this worker takes are open");
+  Refusal refusal = refuse(429, creation == SessionCreation::kOwnFull
+                                    ? "proxy: as many sessions as one route's auth_data may have are open; "
+                                      "end one, or ask for another route"
+                                    : "proxy: as many sessions as this worker takes are open");
   refusal.retry_after_s = kRetryWhenFull;
   return refusal;
 }

@@ -19,8 +19,13 @@
 namespace cppworker {
 
 inline constexpr double kDefaultSessionLifetime = 60;  // seconds
-// A week: no job goes that long without a request, and one that holds a place for ever takes it from others.
-inline constexpr double kLongestSessionLifetime = 7 * 24 * 3600;
+// It is pushed on by each request, and so need be no longer than the longest one (whole_timeout_s): what is
+// left behind holds a place that long, and there are ten.
+inline constexpr double kLongestSessionLifetime = 6 * 3600;
+// Of all sessions, what one auth_data may have open: one part in this, and at least one. A client asks for a
+// route for each session, and gets other auth_data each time. A url-only signature is no measure of that: it
+// is the same for all clients.
+inline constexpr std::size_t kOwnersShare = 4;
 // The bodies of the session routes, in bytes: twice the texts that a session keeps, for blanks and escapes.
 inline constexpr std::size_t kLargestSessionBody = 64 * 1024;
 

@@ -55,12 +55,11 @@ TEST(SessionRules, TheTermsAreTakenAsTheyAreGiven) {
 
 TEST(SessionRules, ALifetimeIsAPositiveNumberOfSecondsWithinBounds) {
   const std::pair<std::string, std::int64_t> good[] = {
-      {"1", 1000},        {"0.5", 500}, {"6e1", 60'000}, {"0.0001", 1}, {"604800", 604'800'000},
-      {"1.0000001", 1001}};
+      {"1", 1000}, {"0.5", 500}, {"6e1", 60'000}, {"0.0001", 1}, {"21600", 21'600'000}, {"1.0000001", 1001}};
   for (const auto& [value, milliseconds] : good)
     EXPECT_EQ(terms(R"({"lifetime":)" + value + "}").lifetime_ms, milliseconds) << value;
-  for (std::string value : {"0", "-1", "0.0", "-0", "1e-999", "604800.1", "1e300", "1e999", "-1e999",
-                            "\"60\"", "true", "[60]", "{}"})
+  for (std::string value : {"0", "-1", "0.0", "-0", "1e-999", "21600.1", "1e300", "1e999", "-1e999", "\"60\"",
+                            "true", "[60]", "{}"})
     EXPECT_EQ(refused_term(R"({"lifetime":)" + value + "}"), "lifetime") << value;
 }
 

@@ -125,6 +125,22 @@ TEST_F(SessionsTest, ASignedCreationIsGoodOnce) {
   EXPECT_EQ(proxy().counted(Counter::kAuthStale), 1u);
 }
 
+// A url-only signature is good for ever: with one, a client could open all that there are.
+TEST_F(SessionsTest, OneAuthDataHasAShareOfThem) {
+  setup_.settings.max_sessions = 8;
+  Route route = next_route(), other = next_route();
+  route.covers = other.covers = SignedText::kUrlOnly;
+  std::string first = open(route);
+  open(route);
+  RawMessage refused = connect().exchange(creation(route));
+  EXPECT_EQ(refused.status(), 429);
+  EXPECT_NE(refused.header("Retry-After"), "");
+  EXPECT_THAT(refused.body, testing::HasSubstr("end one, or ask for another route"));
+  open(other);
+  EXPECT_EQ(ask("end", first, route).status(), 200);
+  open(route);
+}
+
 TEST_F(SessionsTest, ARefusedCreationUsesNothingUp) {
   setup_.settings.max_sessions = 1;
   Route first = next_route(), second = next_route();
@@ -305,6 +321,7 @@ TEST_F(SessionsTest, TheEndIsToldToTheInferenceServer) {
   EXPECT_EQ(json::parse(told.body), json({{"job", 7}, {"session_id", id}}));
   // Meanwhile it is closing, for everybody else.
   EXPECT_EQ(ask("end", id, route).status(), 410);
+  EXPECT_EQ(proxy().books().in_flight.size(), 1u) << "it is load like any request";
   EXPECT_TRUE(client.is_silent());
   server.answer(500, "no");
   EXPECT_EQ(client.read_response().status(), 200);
@@ -337,7 +354,6 @@ TEST_F(SessionsTest, AServerThatCannotBeToldDoesNotKeepTheSession) {
 
 TEST_F(SessionsTest, AServerThatDoesOneThingAtATimeIsToldInItsTurn) {
   setup_.backend.max_concurrency = 1;
-  EXPECT_EQ(proxy().books().in_flight.size(), 1u) << "it is load like any request";
   Route route = next_route();
   std::string id = open(route, R"({"on_close_route": "/close"})");
   Exchange first = begin(generate());
