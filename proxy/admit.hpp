@@ -16,6 +16,10 @@ namespace cppworker {
 std::optional<Refusal> admit(asio::any_io_executor executor, ProxyThread& thread, Request& request,
                              std::uint64_t bytes, bool& queued);
 
+// The same for a request of an endpoint that asks for no signature, which is no load, and whose place is
+// there or not: nobody waits for it.
+std::optional<Refusal> admit_unsigned(asio::any_io_executor executor, ProxyThread& thread, Request& request);
+
 // False: it was aborted, or too late (ActiveRequest::cause); its place is given back.
 Awaitable<bool> await_turn(ActiveRequest& active, ProxyThread& thread, Request& request);
 // What a client is told that is still there.

@@ -1,5 +1,7 @@
 #include "proxy/endpoint_table.hpp"
 
+#include <algorithm>
+
 namespace cppworker {
 
 Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
@@ -12,7 +14,8 @@ Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
 }
 
 EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
-                             std::size_t max_queue) {
+                             std::size_t max_queue)
+    : unsigned_admission_({.concurrency = kMostUnsigned, .queue_requests = 0}) {
   AdmissionLimits shared;
   shared.concurrency = static_cast<std::size_t>(backend.max_concurrency);
   shared.queue_requests = max_queue;
@@ -21,7 +24,10 @@ EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, s
     Endpoint& endpoint = endpoints_.emplace_back();
     endpoint.definition = definition;
     endpoint.ledger_index = ledger.endpoint(definition.method + " " + definition.path);
-    endpoint.max_body = definition.max_body_bytes.value_or(default_max_body);
+    bool open = definition.auth == EndpointDefinition::Auth::kNone;
+    std::uint64_t usual = open ? std::min(default_max_body, kLargestUnsignedBody) : default_max_body;
+    endpoint.max_body =
+        definition.max_body_bytes ? static_cast<std::uint64_t>(*definition.max_body_bytes) : usual;
     endpoint.position = endpoints_.size() - 1;
     endpoint.admission = &admissions_.front();
     if (definition.server) endpoint.server = server_endpoint(*definition.server).value();

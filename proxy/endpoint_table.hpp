@@ -21,12 +21,20 @@
 
 namespace cppworker {
 
+// Requests without a signature that are with the inference server at once, over all endpoints that ask for
+// none: they are for looking at its health, which few do and which takes milliseconds, and anybody may send
+// them. More are refused at once.
+inline constexpr std::size_t kMostUnsigned = 16;
+// And the largest body of such an endpoint, unless the backend says otherwise. It is read before it is known
+// whether anybody answers for it.
+inline constexpr std::uint64_t kLargestUnsignedBody = 64 * 1024;
+
 struct Endpoint {
   EndpointDefinition definition;
   int ledger_index = -1;           // its counters
   std::uint64_t max_body = 0;      // bytes
   std::size_t position = 0;        // in the definition: where each thread keeps its workload evaluator
-  Admission* admission = nullptr;  // its own, or the one of all that have none
+  Admission* admission = nullptr;  // of signed requests: its own, or the one of all that have none
   std::optional<asio::ip::tcp::endpoint> server;  // its own, beside the backend's
 };
 
@@ -46,9 +54,11 @@ class EndpointTable {
 
   const std::deque<Endpoint>& all() const { return endpoints_; }
   std::deque<Admission>& admissions() { return admissions_; }
+  Admission& unsigned_admission() { return unsigned_admission_; }
 
  private:
   std::deque<Admission> admissions_;  // the first is the backend's
+  Admission unsigned_admission_;
   std::deque<Endpoint> endpoints_;
   std::map<std::string, std::vector<const Endpoint*>, std::less<>> by_path_;
 };

@@ -113,10 +113,12 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   core.ledger.count(Counter::kBytesFromClients, connection.body().size());
 
   if (request.endpoint->definition.auth == EndpointDefinition::Auth::kNone) {
-    if (auto refusal = check_phase(thread)) co_return co_await answer(connection, thread, request, *refusal);
+    if (auto refusal = admit_unsigned(connection.stream().get_executor(), thread, request))
+      co_return co_await answer(connection, thread, request, *refusal);
     if (!connection.body().empty()) request.forward.push_back(connection.body());
     RelayResult result = co_await forward(connection, thread, request, false);
     co_return co_await conclude(connection, thread, request, result);
+    request.place.leave(false);
   }
 
   // authenticate

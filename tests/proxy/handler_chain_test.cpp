@@ -340,5 +340,27 @@ TEST_F(HandlerChainTest, ABodyThatIsNestedTooDeeplyIsA422) {
   EXPECT_EQ(response.body, R"({"error":"JSON nested too deeply"})");
 }
 
+// ---- without a signature
+
+TEST_F(HandlerChainTest, UnsignedRequestsAtOnceAreFew) {
+  std::vector<Exchange> open;
+  for (std::size_t i = 0; i < kMostUnsigned; ++i) open.push_back(begin(get_request("/health")));
+  RawMessage response = refused(get_request("/health"));
+  expect_error(response, 429, "proxy: too many requests without a signature at once");
+  EXPECT_NE(response.header("Retry-After"), "");
+  EXPECT_EQ(begin(generate()).request.target(), "/generate") << "signed ones have places of their own";
+  open.back().server.answer(200, "ok", "Connection: close\r\n");
+  EXPECT_EQ(open.back().client.read_response().body, "ok");
+  EXPECT_EQ(begin(get_request("/health")).request.target(), "/health");
+}
+
+TEST_F(HandlerChainTest, AnUnsignedBodyIsSmallUnlessTheBackendSaysOtherwise) {
+  endpoint("POST", "/open").max_body_bytes.reset();
+  std::string body(kLargestUnsignedBody + 1, 'b');
+  EXPECT_EQ(refused(post_request("/open", body)).status(), 413);
+  body.pop_back();
+  EXPECT_EQ(begin(post_request("/open", body)).request.body, body);
+}
+
 }  // namespace
 }  // namespace cppworker

@@ -7,7 +7,10 @@ namespace cppworker {
 ProxyTest::ProxyTest() {
   for (const char* method : {"GET", "HEAD"})
     endpoint(method, "/health").auth = EndpointDefinition::Auth::kNone;
-  for (const char* method : {"POST", "PUT"}) endpoint(method, "/open").auth = EndpointDefinition::Auth::kNone;
+  for (const char* method : {"POST", "PUT"}) {
+    endpoint(method, "/open").auth = EndpointDefinition::Auth::kNone;
+    endpoint(method, "/open").max_body_bytes = 64 << 20;
+  }
   endpoint("POST", "/generate").workload = Workload::compile("payload.work").value();
 }
 

@@ -34,7 +34,7 @@ TEST_F(RelayMemoryTest, AnEndlessStreamToAClientThatReadsNothingIsNotBuffered) {
 }
 
 TEST_F(RelayMemoryTest, NorAreManyLargeAnswersOfKnownLength) {
-  constexpr int kStreams = 20;
+  constexpr int kStreams = 16;
   std::vector<Exchange> calls;
   for (int i = 0; i < kStreams; ++i) {
     calls.push_back(begin(post_request("/open", "{}")));

@@ -98,14 +98,14 @@ TEST_F(RelayStreamTest, AServerIsReadNoFasterThanItsClientReads) {
 
 TEST_F(RelayStreamTest, ManyStreamsDoNotMixUp) {
   std::vector<Exchange> calls;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 16; ++i) {
     calls.push_back(begin(post_request("/open", "{}")));
     calls.back().server.send(kChunkedHead);
     read_raw_head(calls.back().client);
   }
   for (int round = 0; round < 5; ++round) {
-    for (int i = 0; i < 20; ++i) calls[i].server.send(chunk(event(100 * i + round)));
-    for (int i = 0; i < 20; ++i) EXPECT_EQ(read_chunk(calls[i].client), event(100 * i + round));
+    for (int i = 0; i < 16; ++i) calls[i].server.send(chunk(event(100 * i + round)));
+    for (int i = 0; i < 16; ++i) EXPECT_EQ(read_chunk(calls[i].client), event(100 * i + round));
   }
 }
 
