@@ -96,6 +96,9 @@ class Admission {
   // Undoes reserve(), whether the waiter is still queued or in by now. Nobody may be waiting on it.
   void abandon(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
+  // One more at the server keeps others waiting.
+  bool is_limited() const { return limits_.concurrency != 0; }
+
   // Until all that is here now is done: what a request that had to leave is told to wait.
   std::chrono::seconds expected_wait(Clock::time_point now = Clock::now()) const;
 

@@ -14,10 +14,14 @@ bool failed_by_server(const RelayResult& result) {
   return result.status == 424 || (result.status >= 500 && result.status != 501 && result.status != 503);
 }
 
+// An answer that was read whole.
+bool is_served(const RelayResult& result) {
+  return result.status < 400 && !result.failed_inside;
+}
+
 }  // namespace
 
-Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, const Request& request,
-                               bool hold) {
+Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Request& request, bool hold) {
   ActiveRequest& active = connection.active();
   const RelayLimits& limits = thread.core.relay_limits;
   RelayRequest relayed{connection.head(),
@@ -26,6 +30,9 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, cons
                        request.keep_alive,
                        request.endpoint->definition.failure_lines,
                        hold ? &thread.core.ledger : nullptr};
+  // Its place is free for the next one when the server is done, not when the client has read it all.
+  if (hold && request.endpoint->admission->is_limited()) relayed.gathered = &thread.core.bodies;
+  relayed.when_read = [&request](const RelayResult& read) { request.place.leave(is_served(read)); };
   RelayResult result;
   connection.watch_client();
   Holding holding(thread, active, hold);
@@ -58,7 +65,7 @@ Refusal explain(const RelayResult& result, AbortCause cause) {
 Outcome outcome_of(const RelayResult& result, AbortCause cause) {
   bool left = cause == AbortCause::kClientGone || cause == AbortCause::kSessionEnded;
   if (result.end == RelayEnd::kAborted && left) return Outcome::kCancelled;
-  bool served = result.end == RelayEnd::kComplete && result.status < 400 && !result.failed_inside;
+  bool served = result.end == RelayEnd::kComplete && is_served(result);
   return served ? Outcome::kServed : Outcome::kErrored;
 }
 

@@ -9,8 +9,7 @@ namespace cppworker {
 
 // The client's leaving, and the limits of time, are watched meanwhile. `hold`: whether to wait for a server
 // that is being restarted.
-Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, const Request& request,
-                               bool hold);
+Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Request& request, bool hold);
 
 // What the client is told where nothing of an answer came; what the books say.
 Refusal explain(const RelayResult& result, AbortCause cause);

@@ -25,6 +25,8 @@ using Parser = http::response_parser<http::buffer_body>;
 // larger; of a stream, of which there may be a thousand, the smaller, which still holds dozens of events.
 constexpr std::size_t kLargestPiece = 32 * 1024;
 constexpr std::size_t kStreamPiece = 8 * 1024;
+// The largest answer that is read ahead of its client: a few images in base64.
+constexpr std::uint64_t kMostGathered = 16 << 20;
 // One read of a head: with it comes all of a short answer.
 constexpr std::size_t kHeadStep = 4 * 1024;
 // One write of a body: far more than a socket's buffer, so that each fills it.
@@ -59,6 +61,25 @@ bool refuses_the_rest(asio::ip::tcp::socket& socket) {
   if (n < static_cast<ssize_t>(sizeof begin)) return n == 0;
   return std::string_view(begin, sizeof begin).starts_with(kVersion) && begin[kStatus] >= '3';
 }
+
+// An answer's share of the memory that there is for what is read ahead.
+class GatheredShare {
+ public:
+  // `budget` may be nullptr. Holds nothing when that much isn't left.
+  GatheredShare(MemoryBudget* budget, std::uint64_t bytes)
+      : budget_(budget != nullptr && budget->take(bytes) ? budget : nullptr), bytes_(bytes) {}
+  ~GatheredShare() {
+    if (budget_ != nullptr) budget_->give_back(bytes_);
+  }
+  GatheredShare(const GatheredShare&) = delete;
+  GatheredShare& operator=(const GatheredShare&) = delete;
+
+  bool held() const { return budget_ != nullptr; }
+
+ private:
+  MemoryBudget* const budget_;
+  const std::uint64_t bytes_;
+};
 
 // The hexadecimal length line that goes before a chunk (RFC 9112 section 7.1).
 struct ChunkStart {
@@ -229,7 +250,12 @@ class Relay {
     bool posted = request_.head.method() == http::verb::post;
     if (posted && !length && !parser_->chunked() && framing_ != Framing::kNone)
       closed.emplace(std::string_view(parser_->get()[http::field::content_type]));
-    std::size_t piece_size = length ? std::clamp<std::uint64_t>(*length, 1, kLargestPiece) : kStreamPiece;
+    bool may_gather =
+        length && framing_ == Framing::kLength && *length > kLargestPiece && *length <= kMostGathered;
+    const GatheredShare share(may_gather ? request_.gathered : nullptr, length.value_or(0));
+    std::size_t piece_size = share.held() ? *length
+                             : length     ? std::clamp<std::uint64_t>(*length, 1, kLargestPiece)
+                                          : kStreamPiece;
     std::unique_ptr<char[]> piece(new char[piece_size]);
 
     if (connection_->buffer.size() == 0 && !parser_->is_done()) {
@@ -244,8 +270,7 @@ class Relay {
       if (!parser_->is_done()) {
         parser_->get().body().data = piece.get();
         parser_->get().body().size = piece_size;
-        active_.begin_phase(limits_.between);
-        error_code error = co_await parse_some(std::max(piece_size, kHeadStep));
+        error_code error = co_await read_piece(piece_size, share.held());
         size = piece_size - parser_->get().body().size;
         if (size > 0 && request_.books && is_progress(piece[0]))
           request_.books->count(Counter::kUpstreamBytes, size);
@@ -264,21 +289,43 @@ class Relay {
         if (size == 0 && !parser_->is_done()) continue;  // a chunk's frame alone: nothing for the client yet
       }
       bool last = parser_->is_done();
-      std::span<asio::const_buffer> left =
-          begin_send(head_sent ? std::string_view{} : head, {piece.get(), size}, last);
-      bool taken = left.empty();
-      if (!taken) taken = co_await send_rest(left);
-      if (!taken) co_return;
-      head_sent = true;
+      if (last) release_server();
+      std::string_view data(piece.get(), size);
+      do {
+        std::string_view slice = data.substr(0, kLargestPiece);
+        data.remove_prefix(slice.size());
+        std::span<asio::const_buffer> left =
+            begin_send(head_sent ? std::string_view{} : head, slice, last && data.empty());
+        bool taken = left.empty();
+        if (!taken) taken = co_await send_rest(left);
+        if (!taken) co_return;
+        head_sent = true;
+      } while (!data.empty());
       if (last) break;
     }
     result_.end = RelayEnd::kComplete;
-    result_.failed_inside = failures_.found();
     active_.end_phase();
-    if (parser_->keep_alive() && sent_whole_) {
-      active_.set_upstream(nullptr);
+  }
+
+  // Some of the body, or all that there is room for.
+  Awaitable<error_code> read_piece(std::size_t piece_size, bool fill) {
+    error_code error;
+    do {
+      active_.begin_phase(limits_.between);
+      error = co_await parse_some(std::clamp(piece_size, kHeadStep, kLargestPiece));
+    } while (fill && !error && !parser_->is_done() && !aborted());
+    co_return error;
+  }
+
+  // It has done its part: the next request may have it, whatever this one's client does.
+  void release_server() {
+    result_.failed_inside = failures_.found();
+    active_.set_upstream(nullptr);
+    if (parser_->keep_alive() && sent_whole_)
       pool_.give_back(std::move(connection_));
-    }
+    else
+      connection_.reset();
+    if (request_.when_read) request_.when_read(result_);
   }
 
   // Sends what there is in one go, as far as it is taken without waiting. What is left, send_rest() sends.

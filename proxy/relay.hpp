@@ -1,12 +1,16 @@
 // Sends one request to the inference server and its response to the client, as it comes: status, headers and
 // body are the server's own, and every piece is passed on when it arrives.
 //
-// Back-pressure both ways: one piece of at most kPiece bytes is under way; the next is read when the client
-// has taken it. A response that broke off is never ended cleanly: the caller closes the client's connection.
+// Back-pressure both ways: one piece of at most kLargestPiece bytes is under way; the next is read when the
+// client has taken it. But where others wait for the inference server, an answer whose length is known is
+// read whole before the client has taken it (`gathered`), so that a slow reader doesn't keep the server from
+// them: what comes in one go anyway, and no stream. A response that broke off is never ended cleanly: the
+// caller closes the client's connection.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +20,7 @@
 #include "metrics/ledger.hpp"
 #include "proxy/active_request.hpp"
 #include "proxy/client_stream.hpp"
+#include "proxy/memory_budget.hpp"
 #include "proxy/message_heads.hpp"
 #include "proxy/upstream_pool.hpp"
 
@@ -33,6 +38,8 @@ struct RelayLimits {
   std::chrono::seconds hold{300};  // for a restart of the inference server: the load of a large model
 };
 
+struct RelayResult;
+
 struct RelayRequest {
   const RequestHead& head;
   std::span<const std::string_view> body;  // pieces, sent one after the other
@@ -42,6 +49,11 @@ struct RelayRequest {
   // Where the answer's bytes are counted as they come, for the watch over a server that stalls. nullptr for a
   // request that anybody may send: its bytes prove nothing about the others.
   Ledger* books = nullptr;
+  // What answers that are read ahead are charged to; nullptr: none is.
+  MemoryBudget* gathered = nullptr;
+  // Called once, when the inference server is done with the request: its answer was read whole. Of the
+  // result, the status and failed_inside are known.
+  std::function<void(const RelayResult&)> when_read = {};
 };
 
 enum class RelayEnd {

@@ -362,5 +362,34 @@ TEST_F(HandlerChainTest, AnUnsignedBodyIsSmallUnlessTheBackendSaysOtherwise) {
   EXPECT_EQ(begin(post_request("/open", body)).request.body, body);
 }
 
+// ---- slow readers
+
+// A serial server stood idle for as long as its last client took to read an image.
+TEST_F(HandlerChainTest, AClientThatDoesNotReadDoesNotKeepAServerFromTheNext) {
+  setup_.backend.max_concurrency = 1;
+  std::string image(8 << 20, 'i');
+  Exchange slow = begin(generate());
+  RawClient next = connect();
+  next.send(generate());
+  proxy().settle();
+  slow.server.answer(200, image);
+  EXPECT_EQ(slow.server.read_request().target(), "/generate") << "over the same connection";
+  slow.server.answer(200, "ok");
+  EXPECT_EQ(next.read_response().body, "ok");
+  EXPECT_EQ(proxy().core().bodies.used(), image.size());
+  EXPECT_EQ(slow.client.read_response().body, image);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
+TEST_F(HandlerChainTest, AnAnswerTooLargeToBeReadAheadIsReadAsItsClientReads) {
+  setup_.backend.max_concurrency = 1;
+  Exchange slow = begin(generate());
+  slow.server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+  EXPECT_LT(send_until_stuck(slow.server), 100'000'000u);
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 1u);
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
 }  // namespace
 }  // namespace cppworker
