@@ -30,10 +30,9 @@ bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
 
 }  // namespace
 
-std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request) {
+std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request) {
   ProxyCore& core = thread.core;
   bool unsecured = core.settings.unsecured;
-  EnvelopeResult parsed = parse_envelope(body, !unsecured, core.settings.max_json_depth);
   if (!parsed) return explain(parsed.error(), thread);
   request.envelope = std::move(*parsed);
   const AuthFields& auth = request.envelope.auth;
@@ -60,6 +59,17 @@ std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, 
   if (!auth.reqnum.empty()) request.acceptance.reqnum = auth.reqnum_value;
   request.acceptance.request_idx = auth.request_idx_value;
   return std::nullopt;
+}
+
+std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request) {
+  const ProxySettings& settings = thread.core.settings;
+  return check_signed(parse_envelope(body, !settings.unsecured, settings.max_json_depth), thread, request);
+}
+
+std::optional<Refusal> authenticate(EnvelopeResult parsed, Connection& connection, ProxyThread& thread,
+                                    Request& request) {
+  if (auto refusal = check_signed(std::move(parsed), thread, request)) return refusal;
+  return join_session(connection, thread, request);
 }
 
 std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,

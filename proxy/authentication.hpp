@@ -14,9 +14,14 @@ namespace cppworker {
 // outlives both.
 std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request);
 
+// The same for a body that was taken apart already.
+std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request);
+
 // The same for a request that is to be forwarded: where it names a session, it becomes one of its open
 // requests, as long as `request` lives (session_routes.hpp). Nothing of a session is touched before the
 // signature was found good.
+std::optional<Refusal> authenticate(EnvelopeResult parsed, Connection& connection, ProxyThread& thread,
+                                    Request& request);
 std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,
                                     Request& request);
 

@@ -3,6 +3,7 @@
 #include "proxy/admit.hpp"
 #include "proxy/answer.hpp"
 #include "proxy/authentication.hpp"
+#include "proxy/body_check.hpp"
 #include "proxy/forwarding.hpp"
 #include "proxy/request.hpp"
 #include "proxy/websocket_session.hpp"
@@ -117,12 +118,13 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
       co_return co_await answer(connection, thread, request, *refusal);
     if (!connection.body().empty()) request.forward.push_back(connection.body());
     RelayResult result = co_await forward(connection, thread, request, false);
-    co_return co_await conclude(connection, thread, request, result);
     request.place.leave(false);
+    co_return co_await conclude(connection, thread, request, result);
   }
 
   // authenticate
-  if (auto refusal = authenticate(connection.body(), connection, thread, request))
+  EnvelopeResult parsed = co_await check_body(thread, connection.body());
+  if (auto refusal = authenticate(std::move(parsed), connection, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
   request.forward.assign(request.envelope.payload_pieces.begin(), request.envelope.payload_pieces.end());
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "common/proxy_settings.hpp"
 #include "common/worker_state.hpp"
@@ -66,6 +67,9 @@ struct ProxyThread {
   // Before the loop, and so destroyed after it, with which the requests go that listen to the bell.
   StateBell bell;  // rung when `live` has changed
   asio::io_context io{1};
+  // Checks large bodies (body_check.hpp). Behind the loop, and so ended before it: what it still has to do
+  // goes on there.
+  asio::thread_pool checker{1};
   DeadlineTicker ticker;
   UpstreamPool pool;
   std::vector<std::unique_ptr<WorkloadEvaluator>> workloads;  // by Endpoint::position

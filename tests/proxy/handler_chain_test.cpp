@@ -2,6 +2,10 @@
 // books as they were, but for the load that an authenticated request means.
 #include "proxy/handler_chain.hpp"
 
+#include <future>
+#include <boost/asio/post.hpp>
+
+#include "proxy/body_check.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
@@ -389,6 +393,30 @@ TEST_F(HandlerChainTest, AnAnswerTooLargeToBeReadAheadIsReadAsItsClientReads) {
   EXPECT_LT(send_until_stuck(slow.server), 100'000'000u);
   EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 1u);
   EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
+// ---- large bodies
+
+// Checking one takes so long that all streams of the thread would stand still meanwhile.
+TEST_F(HandlerChainTest, OthersAreServedWhileALargeBodyIsChecked) {
+  std::string text(kCheckedInPlace, 'x');
+  std::string payload = R"({"work": 3, "text": ")" + text + "\"}";
+  std::promise<void> go_on;
+  proxy().on_each_thread([&](ProxyThread& thread) {
+    asio::post(thread.checker, [wait = go_on.get_future().share()] { wait.wait(); });
+  });
+  RawClient large = connect(), invalid = connect();
+  large.send(generate(payload));
+  invalid.send(post_request("/generate", "{" + text));
+  expect_server_not_called();
+  EXPECT_TRUE(large.is_silent());
+  EXPECT_EQ(connect().exchange(get_request("/ping")).body, "pong");
+  go_on.set_value();
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().body, payload);
+  server.answer(200, "ok");
+  EXPECT_EQ(large.read_response().body, "ok");
+  EXPECT_EQ(invalid.read_response().body, R"({"error":"invalid JSON"})");
 }
 
 }  // namespace

@@ -1,0 +1,44 @@
+#include "proxy/body_check.hpp"
+
+#include <optional>
+#include <utility>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+namespace cppworker {
+namespace {
+
+// Runs `work` on the checker, and goes on where it came from.
+template <class Work>
+Awaitable<> run_on(asio::thread_pool& checker, Work& work) {
+  auto start = [&checker, &work](auto handler) {
+    auto home = asio::make_work_guard(asio::get_associated_executor(handler));
+    asio::post(checker, [&work, home = std::move(home), handler = std::move(handler)]() mutable {
+      work();
+      asio::post(home.get_executor(), std::move(handler));
+    });
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(start), asio::use_awaitable);
+}
+
+}  // namespace
+
+Awaitable<EnvelopeResult> check_body(ProxyThread& thread, std::string_view body) {
+  const bool auth_required = !thread.core.settings.unsecured;
+  const int depth = thread.core.settings.max_json_depth;
+  if (body.size() <= kCheckedInPlace) co_return parse_envelope(body, auth_required, depth);
+  std::optional<EnvelopeResult> result;
+  std::exception_ptr failure;  // memory that ran out: it is this request's, not the checker's
+  auto work = [&] {
+    try {
+      result.emplace(parse_envelope(body, auth_required, depth));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  };
+  co_await run_on(thread.checker, work);
+  if (failure) std::rethrow_exception(failure);
+  co_return std::move(*result);
+}
+
+}  // namespace cppworker
