@@ -144,6 +144,10 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
   constexpr const char* kUpdates = "cppworker_update_requests_total";
   constexpr const char* kUpdatesHelp =
       "Calls of /pyworker/update; refused ones didn't know the master token.";
+  constexpr const char* kHandshakes = "cppworker_tls_handshake_failures_total";
+  constexpr const char* kHandshakesHelp =
+      "Connections to the public port that ended inside their TLS handshake: no TLS, none of ours, or too "
+      "slow.";
   // Rows of one family stand together.
   static constexpr std::array<Row, kCounterCount> kRows = {{
       {Counter::kAuthWrongSignature, kRefusals, kRefusalsHelp, "reason", "wrong_signature"},
@@ -184,6 +188,7 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kSessionsRefusedOwner, kSessionRefusals, kSessionRefusalsHelp, "reason", "wrong_owner"},
       {Counter::kUpdatesAccepted, kUpdates, kUpdatesHelp, "result", "accepted"},
       {Counter::kUpdatesRefused, kUpdates, kUpdatesHelp, "result", "refused"},
+      {Counter::kTlsHandshakesFailed, kHandshakes, kHandshakesHelp, nullptr, nullptr},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));

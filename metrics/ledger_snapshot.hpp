@@ -45,8 +45,9 @@ enum class Counter {
   kSessionsRefusedOwner,
   kUpdatesAccepted,
   kUpdatesRefused,
+  kTlsHandshakesFailed,
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kUpdatesRefused) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kTlsHandshakesFailed) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.

@@ -16,6 +16,7 @@ constexpr std::chrono::milliseconds kPauseAfterError{100};
 // One connection, request after request.
 Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread, Door door) {
   bool another = co_await connection->handshake();
+  if (!another) thread.core.ledger.count(Counter::kTlsHandshakesFailed);
   while (another) {
     another = co_await serve_request(*connection, thread, door);
     connection->finish_request();

@@ -89,6 +89,7 @@ TEST_F(TlsTest, WhatIsNotTlsIsClosedInOrder) {
     proxy().settle();
     EXPECT_EQ(proxy().core().connections, 0);
   }
+  EXPECT_EQ(proxy().counted(Counter::kTlsHandshakesFailed), 2u);
   expect_server_not_called();
 }
 
