@@ -1,4 +1,6 @@
 // How a WebSocket ends: for its client, for the inference server, and in the books.
+#include <nlohmann/json.hpp>
+
 #include "proxy/websocket_client.hpp"
 #include "tests/proxy/websocket_fixture.hpp"
 
@@ -230,6 +232,29 @@ TEST_P(WebSocketEndTest, OfManyAtOnceLeavesNothingBehind) {
   expect_booked(0, 10, 10);
   EXPECT_EQ(proxy().core().connections, 0);
   EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
+// ---- in a session
+
+TEST_P(WebSocketEndTest, TheEndOfItsSessionIsItsOwn) {
+  Route route = next_route();
+  RawMessage created = connect().exchange(post_request("/session/create", wrapped_body(route, "{}")));
+  ASSERT_EQ(created.status(), 201);
+  std::string id = nlohmann::json::parse(created.body)["session_id"];
+  RawClient client = upgrade(), stranger = upgrade();
+  std::string in_session = ", \"session_id\": \"" + id + "\"";
+  client.send(client_frame(kText, wrapped_body(route, R"({"work": 3})", in_session)));
+  UpstreamConnectionInTest server = accept_upgrade();
+  EXPECT_EQ(read_frame(server).payload, R"({"work": 3})");
+  stranger.send(client_frame(kText, wrapped_body(next_route(), "{}", in_session)));
+  EXPECT_EQ(read_frame(stranger).code(), 1008u) << "it isn't the session's owner";
+
+  std::string auth = nlohmann::json::parse(wrapped_body(route, "{}"))["auth_data"].dump();
+  std::string ending = "{\"session_id\": \"" + id + "\", \"session_auth\": " + auth + "}";
+  EXPECT_EQ(connect().exchange(post_request("/session/end", ending)).status(), 200);
+  expect_close(client, 1008, R"({"error":"invalid session"})");
+  server.wait_for_end();
+  expect_booked(0, 0, 1);
 }
 
 }  // namespace
