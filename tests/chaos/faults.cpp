@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <future>
 
@@ -21,7 +22,9 @@ using nlohmann::json;
 constexpr int kWitnesses = 4;
 // How many requests ask for a failing answer; below the row of errors that restarts a server.
 constexpr int kFailingAnswers = 5;
-// The least that tmpfs gives: a page or two beyond its own needs.
+// Enough for the worker's log of their lines to be written many times over.
+constexpr int kServedOnFullDisk = 20;
+// Quickly filled.
 constexpr char kSmallDisk[] = "size=16k";
 
 Verdict failed(std::string text) {
@@ -130,31 +133,42 @@ bool logs_line(World& world, const std::string& folder, const std::string& line)
   return read_file(folder + "/model.log", 16 << 20).value_or("").find(line) != std::string::npos;
 }
 
-// A small disk is mounted over the log folder, and filled to its last byte.
+// To its last byte.
+void fill(const std::string& folder) {
+  std::ofstream filler(folder + "/filler", std::ios::binary);
+  const std::string page(4096, 'x');
+  while (filler << page << std::flush) {
+  }
+}
+
+// The log is opened by its name again, on the full disk; what it is given is lost, and requests are served.
+Verdict log_to_full_disk(World& world, const std::string& folder) {
+  world.worker.process().signal(SIGUSR2);
+  const std::string lost = "a line for a full disk";
+  if (!eventually([&] {
+        testing::post(world.worker.server_port(), "/stand_in/log", lost);
+        return std::filesystem::exists(folder + "/model.log");
+      }))
+    return failed("the log was never opened on the full disk");
+  for (int i = 0; i < kServedOnFullDisk; ++i)
+    if (!eventually([&] { return well(world); })) return failed("not ready with a full disk");
+  if (logs_line(world, folder, lost)) return failed("the disk wasn't full: this proves nothing");
+  return {Verdict::kRecovered, "served all along, the log went on afterwards"};
+}
+
+// A small disk is mounted over the log folder, filled, and taken away again.
 Verdict fill_disk(World& world) {
   if (::geteuid() != 0) return {Verdict::kSkipped, "only root may mount a disk that can be filled"};
   const std::string folder = world.worker.folder() + "/run/logs";
   if (::mount("tmpfs", folder.c_str(), "tmpfs", 0, kSmallDisk) != 0)
     return {Verdict::kSkipped, "no disk can be mounted here"};
-  {
-    std::ofstream filler(folder + "/filler", std::ios::binary);
-    const std::string page(4096, 'x');
-    while (filler << page << std::flush) {
-    }
-  }
-  world.worker.process().signal(SIGUSR2);  // the log is opened by its name again
-  const bool opened = eventually([&] {
-    testing::post(world.worker.server_port(), "/stand_in/log", "a line for a full disk");
-    return read_file(folder + "/model.log", 1 << 20).has_value();
-  });
-  const bool served = opened && eventually([&] { return well(world); });
+  fill(folder);
+  Verdict verdict = log_to_full_disk(world, folder);
   ::umount2(folder.c_str(), MNT_DETACH);
   world.worker.process().signal(SIGUSR2);
-  if (!opened) return failed("the log was never opened on the full disk");
-  if (!served) return failed("not ready with a full disk");
   if (!eventually([&] { return logs_line(world, folder, "a line after the full disk"); }))
     return failed("the log isn't written again");
-  return {Verdict::kRecovered, "served all along, the log went on afterwards"};
+  return verdict;
 }
 
 // One whole report is lost, and the first try of the next one.

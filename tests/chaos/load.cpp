@@ -44,6 +44,12 @@ bool is_right(const Asking& asking, const std::string& body) {
   return answer.is_object() && answer.contains("generated_text");
 }
 
+// To come again is the only thing to be done about these (protocol section 3).
+bool says_when(const http::response<http::string_body>& answer) {
+  const bool must = answer.result_int() == 503 || answer.result_int() == 429;
+  return !must || answer.count(http::field::retry_after) == 1;
+}
+
 // Fills in outcome and status.
 void judge(const Asking& asking, const Exchange& seen, Result& result) {
   result.outcome = Outcome::kUnclear;
@@ -67,7 +73,8 @@ void judge(const Asking& asking, const Exchange& seen, Result& result) {
   if (result.status == 200)
     result.outcome = is_right(asking, body) ? Outcome::kServed : Outcome::kUnclear;
   else
-    result.outcome = why.is_object() && why.contains("error") ? Outcome::kRefused : Outcome::kUnclear;
+    result.outcome = why.is_object() && why.contains("error") && says_when(parser.get()) ? Outcome::kRefused
+                                                                                         : Outcome::kUnclear;
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 enum class Outcome {
   kServed,   // a whole, right answer
-  kRefused,  // an error status with a JSON body that says why
+  kRefused,  // an error status with a JSON body that says why, and when to come again
   kCut,      // an answer that looks broken off
   kLost,     // the connection ended without a byte
   kUnclear,  // all else: a wrong answer that looks right, an error without words, no end at all
