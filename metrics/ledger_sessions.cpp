@@ -153,8 +153,8 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
       free = i;
     }
   }
-  if (own >= wanted.most_of_owner) return SessionCreation::kOwnFull;
   if (taken >= most || !free) return SessionCreation::kFull;
+  if (own >= wanted.most_of_owner) return SessionCreation::kOwnFull;
 
   std::size_t place = session(*free);
   std::array<std::size_t, kSessionTextKinds> sizes = {wanted.auth_data.size(), wanted.on_close_route.size(),
