@@ -1,5 +1,7 @@
 #include "supervisor/post_mortem.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -128,6 +130,9 @@ void keep_post_mortem(const std::string& folder, const PostMortem& post_mortem) 
     spdlog::info("What is known about it is in {}", *path);
   else
     spdlog::warn("{}", path.error().message);
+  // Tables and texts of megabytes, for something that is rare: the allocator would keep them for the next
+  // time.
+  ::malloc_trim(0);
 }
 
 void add_requests(PostMortem& post_mortem, LedgerSnapshot books, std::uint64_t owner) {
