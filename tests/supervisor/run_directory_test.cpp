@@ -80,6 +80,34 @@ TEST_F(RunDirectoryTest, IsNotHandedToChildren) {
   EXPECT_EQ(::fcntl(held->get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 }
 
+// Whoever was first under /tmp could plant a public key.
+TEST_F(RunDirectoryTest, RefusesAFolderOfAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
+  constexpr uid_t kWe = 65534, kAnother = 12345;
+  std::filesystem::create_directories(path);
+  for (const std::string& parent : {folder / "", folder / "deep"})
+    ASSERT_EQ(::chmod(parent.c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(path.c_str(), 0777), 0);
+  ASSERT_EQ(::chown(path.c_str(), kAnother, kAnother), 0);
+  ASSERT_EQ(::seteuid(kWe), 0);
+  const std::string theirs = refusal(path);
+  ASSERT_EQ(::seteuid(0), 0);
+  ASSERT_EQ(::chown(path.c_str(), kWe, kWe), 0);
+  ASSERT_EQ(::seteuid(kWe), 0);
+  const std::string ours = refusal(path);
+  ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_THAT(theirs, HasSubstr("it belongs to another user"));
+  EXPECT_EQ(ours, "(held)");
+}
+
+TEST_F(RunDirectoryTest, WritesThroughNoLink) {
+  std::filesystem::create_directories(path);
+  std::ofstream(folder / "precious") << "content";
+  std::filesystem::create_symlink(folder / "precious", path + "/lock");
+  EXPECT_THAT(refusal(path), HasSubstr("cannot write to the run directory " + path));
+  EXPECT_EQ(content_of(folder / "precious"), "content");
+}
+
 TEST_F(RunDirectoryTest, SaysWhyItCannotBeMade) {
   std::ofstream(folder / "file") << "in the way";
   EXPECT_THAT(refusal(folder / "file/run"),
