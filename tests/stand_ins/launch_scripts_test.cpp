@@ -48,16 +48,21 @@ std::string printing_program(const std::string& name, const std::string& variabl
   return folder;
 }
 
-// As the worker looks at a line: without its colours.
-bool is_ready_line(const std::string& backend, const std::string& coloured) {
+// As the worker looks at a line: without its colours. The patterns are those that the backend ships.
+bool matches(const std::string& backend, const std::string& which, const std::string& coloured) {
   std::string line = coloured;
   RE2::GlobalReplace(&line, "\x1b\\[[0-9;]*m", "");
   const std::string text = read_file(kLaunchers + "/" + backend + "/backend.json", 1 << 20).value_or("{}");
   const json definition = json::parse(text);
-  for (const std::string pattern : definition.at("log").at("ready")) {
-    if (RE2::PartialMatch(line, pattern)) return true;
+  for (const json& pattern : definition.at("log").at(which)) {
+    const std::string regex = pattern.is_object() ? pattern.at("regex") : pattern;
+    if (RE2::PartialMatch(line, regex)) return true;
   }
   return false;
+}
+
+bool is_ready_line(const std::string& backend, const std::string& line) {
+  return matches(backend, "ready", line);
 }
 
 TEST(LaunchTgi, StartsTheLauncherOnLoopbackAndItsReadyLineIsKnown) {
@@ -66,6 +71,40 @@ TEST(LaunchTgi, StartsTheLauncherOnLoopbackAndItsReadyLineIsKnown) {
   EXPECT_THAT(get(server.wait_for_port(), "/health").text, StartsWith("HTTP/1.1 200"));
   server.signal(SIGTERM);  // reaches the server itself: the script ended in exec
   EXPECT_EQ(server.wait_for_exit(), 0);
+}
+
+// Of releases from 1.x to 3.x, as JSON and as text, which is coloured even in a file.
+TEST(LaunchTgi, KnowsTheLinesOfItsReleases) {
+  for (const std::string target : {"text_generation_router", "text_generation_router::server"}) {
+    const std::string json_line = R"({"timestamp":"2024-02-21T05:10:01.304586Z","level":"INFO","message":")";
+    const std::string json_end =
+        R"(","target":")" + target + R"(","filename":"router/src/main.rs","line_number":247})";
+    EXPECT_TRUE(is_ready_line("tgi", json_line + "Connected" + json_end)) << target;
+    EXPECT_FALSE(is_ready_line("tgi", json_line + "Connected to nothing" + json_end)) << target;
+    const std::string text = "\x1b[2m2024-09-03T02:47:53.402023Z\x1b[0m \x1b[32m INFO\x1b[0m \x1b[2m" +
+                             target +
+                             "\x1b[0m\x1b[2m:\x1b[0m \x1b[2mrouter/src/server.rs\x1b[0m\x1b[2m:\x1b[0m2311: ";
+    EXPECT_TRUE(is_ready_line("tgi", text + "Connected")) << target;
+    EXPECT_FALSE(is_ready_line("tgi", text + "Connected, says the prompt")) << target;
+  }
+  for (const std::string target : {"text_generation_router", "text_generation_router::server",
+                                   "text_generation_router_v2", "text_generation_router_v3"}) {
+    EXPECT_TRUE(
+        matches("tgi", "capture",
+                R"({"timestamp":"2024-02-21T05:10:01Z","level":"INFO","message":"Setting max batch total )"
+                R"(tokens to 16000","target":")" +
+                    target + R"("})"));
+    EXPECT_TRUE(matches("tgi", "capture",
+                        "2024-09-03T02:47:53.402023Z  INFO " + target +
+                            ": backends/v3/src/lib.rs:125: Setting max batch total tokens to 16000"))
+        << target;
+  }
+  // Rust's main says its error as plain text, whatever the log's format.
+  for (const char* line : {"Error: DownloadError", "Error: ShardCannotStart", "Error: ShardDisconnected",
+                           "Error: ShardFailed", "Error: WebserverFailed", "Error: WebserverCannotStart",
+                           "Error: ArgumentValidation(\"`max_input_tokens` must be < `max_total_tokens`\")"})
+    EXPECT_TRUE(matches("tgi", "fatal", line)) << line;
+  EXPECT_FALSE(matches("tgi", "fatal", R"({"fields":{"message":"prompt: Error: ShardFailed"}})"));
 }
 
 TEST(LaunchTgi, TakesItsArgumentsFromTheFirstVariableThatIsSet) {
