@@ -6,7 +6,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stay=false
-[ "${1:-}" = --stay ] && stay=true
+case "${1:-}" in
+  "") ;;
+  --stay) stay=true ;;
+  *)
+    echo "launchers/demo.sh: unknown option $1; there is --stay" >&2
+    exit 64
+    ;;
+esac
 
 etc/install-packages.sh
 echo "Building (the first time takes some minutes) …"
@@ -24,9 +31,12 @@ fail() {
   tail -n 40 "$run/worker.out" >&2 || true
   exit 1
 }
+# The worker first, for its last report.
 finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  for ((i = ${#pids[@]} - 1; i >= 0; --i)); do
+    kill "${pids[i]}" 2>/dev/null || true
+    wait "${pids[i]}" 2>/dev/null || true
+  done
   rm -rf "$run"
 }
 trap finish EXIT
@@ -56,7 +66,8 @@ cat >"$run/cppworker.json" <<EOF
 { "port": 0, "admin_port": 0, "listen_address": "127.0.0.1", "public_url": "$url",
   "server_url": "http://127.0.0.1:$model_port" }
 EOF
-env PATH="$bin:$PATH" BACKEND=toy CONTAINER_ID=4711 MASTER_TOKEN=demo-token REPORT_ADDR="$autoscaler" \
+# In a session of its own: Ctrl-C is for this script, which ends the worker once. Twice would hurry it.
+setsid env PATH="$bin:$PATH" BACKEND=toy CONTAINER_ID=4711 MASTER_TOKEN=demo-token REPORT_ADDR="$autoscaler" \
   "$bin/cppworker" run --config "$run/cppworker.json" --run-dir "$run/run" >"$run/worker.out" 2>&1 &
 worker=$!
 pids+=("$worker")
@@ -64,6 +75,8 @@ within 10 test -s "$run/run/addresses.json" || fail "the worker should listen"
 worker_url=http://127.0.0.1:$(jq .port "$run/run/addresses.json")
 admin=http://127.0.0.1:$(jq .admin_port "$run/run/addresses.json")
 echo "while the model loads: GET /readyz says $(curl -s "$admin/readyz")"
+code=$(curl -s -o "$run/early" -w '%{http_code}' -D "$run/early.head" "$worker_url/generate" -d '{}')
+echo "and POST /generate: $code $(cat "$run/early") $(tr -d '\r' <"$run/early.head" | grep -i retry-after || true)"
 within 60 curl -sf "$admin/readyz" || fail "the worker should become ready"
 grep -E ' -> |launched|ready|perf' "$run/worker.out" | sed 's/^/  /'
 
@@ -81,6 +94,7 @@ wrapped=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payloa
   '{auth_data: $route, session_id: null, payload: $payload}')
 answer=$(curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$wrapped") || fail "it should be answered"
 jq . <<<"$answer"
+jq -e '.generated_text | length > 0' <<<"$answer" >/dev/null || fail "there should be generated text"
 
 say "5. A stream, event by event"
 stream=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
@@ -107,6 +121,10 @@ echo "without a signature:                     $code $(cat "$run/refused")"
 say "7. What the autoscaler heard"
 served() { curl -sf "$autoscaler/reports" | jq -e 'map(.cur_perf) | add > 0'; }
 within 20 served || fail "the load of the three requests should be reported"
+curl -sf "$autoscaler/reports" | jq -e 'map(select(.loadtime > 0 and .max_perf > 0)) | length == 1' >/dev/null ||
+  fail "the time that loading took should be reported, once, and with it what the worker can do"
+within 20 bash -c 'curl -sf "$0/deletes" | jq -e "map(.request_idxs) | flatten | length == 2"' "$autoscaler" ||
+  fail "the two requests that had a request_idx should be reported as done"
 curl -sf "$autoscaler/reports" | jq -c '(map(select(.loadtime > 0)) | last), (map(select(.cur_perf > 0)) | last)' |
   sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
 curl -sf "$autoscaler/deletes" | jq -c 'last' | sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
@@ -124,7 +142,8 @@ echo "back as process $(curl -sf "$admin/status" | jq .model.pid):"
 tail -n 12 "$run/worker.out" | grep -E ' -> |ended|launched' | sed 's/^/  /'
 again=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
   '{auth_data: $route, payload: $payload}')
-curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$again" | jq -c . || fail "it should answer again"
+curl -sf "$worker_url/generate" -H 'Content-Type: application/json' -d "$again" |
+  jq -ce 'select(.generated_text | length > 0)' || fail "it should answer again"
 
 if $stay; then
   say "It keeps running; Ctrl-C ends it. To try:"
@@ -134,7 +153,7 @@ if $stay; then
   route=\$(curl -s $autoscaler/route/ -d '{"endpoint": "demo", "cost": 24, "url": "$url"}')
   jq -n --argjson r "\$route" '{inputs: "The train"} + \$r' | curl -s $worker_url/generate -H 'Content-Type: application/json' -d @-
 EOF
-  wait "$worker" || true
+  wait "$worker" || fail "the worker ended"
   exit 0
 fi
 
