@@ -59,6 +59,9 @@ within 10 grep -q 'listening on' "$run/autoscaler.out" || fail "the autoscaler s
 autoscaler=http://$(sed -n 's/.*listening on //p' "$run/autoscaler.out" | head -1)
 curl -sf "$autoscaler/pubkey/" | head -2
 
+route() { curl -sf "$autoscaler/route/" -d "{\"endpoint\": \"demo\", \"cost\": 24, \"url\": \"$url\"$1}"; }
+payload='{"inputs": "The harbour", "parameters": {"max_new_tokens": 24, "seed": 7}}'
+
 say "2. The worker: cppworker run"
 # The model's own port: one that is free now.
 model_port=$(bash -c 'for p in {15001..15999}; do (exec 3<>/dev/tcp/127.0.0.1/$p) 2>/dev/null || { echo $p; break; }; done')
@@ -75,13 +78,13 @@ within 10 test -s "$run/run/addresses.json" || fail "the worker should listen"
 worker_url=http://127.0.0.1:$(jq .port "$run/run/addresses.json")
 admin=http://127.0.0.1:$(jq .admin_port "$run/run/addresses.json")
 echo "while the model loads: GET /readyz says $(curl -s "$admin/readyz")"
-code=$(curl -s -o "$run/early" -w '%{http_code}' -D "$run/early.head" "$worker_url/generate" -d '{}')
-echo "and POST /generate: $code $(cat "$run/early") $(tr -d '\r' <"$run/early.head" | grep -i retry-after || true)"
+early=$(jq -cn --argjson route "$(route ', "covers": "url"')" --argjson payload "$payload" \
+  '{auth_data: $route, payload: $payload}')
+code=$(curl -s -o "$run/early" -w '%{http_code}' -D "$run/early.head" "$worker_url/generate" -d "$early")
+echo "and a signed request gets: $code $(cat "$run/early"), $(tr -d '\r' <"$run/early.head" | grep -i retry-after)"
+[ "$code" = 503 ] || fail "a request should be told that the model is loading"
 within 60 curl -sf "$admin/readyz" || fail "the worker should become ready"
 grep -E ' -> |launched|ready|perf' "$run/worker.out" | sed 's/^/  /'
-
-route() { curl -sf "$autoscaler/route/" -d "{\"endpoint\": \"demo\", \"cost\": 24, \"url\": \"$url\"$1}"; }
-payload='{"inputs": "The harbour", "parameters": {"max_new_tokens": 24, "seed": 7}}'
 
 say "3. A flat request: the signature among the payload's own fields"
 flat=$(jq -cn --argjson route "$(route '')" --argjson payload "$payload" '$payload + $route | del(.request_idx)')
@@ -123,8 +126,8 @@ served() { curl -sf "$autoscaler/reports" | jq -e 'map(.cur_perf) | add > 0'; }
 within 20 served || fail "the load of the three requests should be reported"
 curl -sf "$autoscaler/reports" | jq -e 'map(select(.loadtime > 0 and .max_perf > 0)) | length == 1' >/dev/null ||
   fail "the time that loading took should be reported, once, and with it what the worker can do"
-within 20 bash -c 'curl -sf "$0/deletes" | jq -e "map(.request_idxs) | flatten | length == 2"' "$autoscaler" ||
-  fail "the two requests that had a request_idx should be reported as done"
+within 20 bash -c 'curl -sf "$0/deletes" | jq -e "map(.request_idxs) | flatten | length == 3"' "$autoscaler" ||
+  fail "each request that had a request_idx should be reported as done, also the one that came too early"
 curl -sf "$autoscaler/reports" | jq -c '(map(select(.loadtime > 0)) | last), (map(select(.cur_perf > 0)) | last)' |
   sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
 curl -sf "$autoscaler/deletes" | jq -c 'last' | sed -E 's/"mtoken":"[^"]*"/"mtoken":"***"/'
