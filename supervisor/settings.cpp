@@ -234,13 +234,13 @@ void check_together(const Settings& settings) {
   auto same_port = [](std::uint16_t one, std::uint16_t other) { return one != 0 && one == other; };
   if (same_port(*settings.session_port, settings.admin_port) ||
       same_port(*settings.session_port, settings.port))
-    throw ConfigError("settings", "/session_port",
+    throw ConfigError(settings.origin, "/session_port",
                       "must be another than port and admin_port; it is the one after port (WORKER_HTTP_PORT) "
                       "unless it is set");
   if (same_port(settings.admin_port, settings.port))
-    throw ConfigError("settings", "/admin_port", "must be another than port (WORKER_PORT)");
+    throw ConfigError(settings.origin, "/admin_port", "must be another than port (WORKER_PORT)");
   if (settings.proxy.tls && settings.public_url.starts_with("http://"))
-    throw ConfigError("settings", "/public_url",
+    throw ConfigError(settings.origin, "/public_url",
                       "must begin with https://, as USE_SSL or /tls/enabled has TLS served");
   if (settings.container_id && settings.master_token.empty())
     EnvironmentLayer::refuse("MASTER_TOKEN",
@@ -251,7 +251,7 @@ void check_together(const Settings& settings) {
                                                   ": clients couldn't be sent here");
   if (!settings.container_id && settings.public_key.empty() && !settings.proxy.unsecured)
     throw ConfigError(
-        "settings", "/public_key",
+        settings.origin, "/public_key",
         "is needed by a worker without CONTAINER_ID: the autoscaler's key as PEM file or URL; or "
         "set UNSECURED=true for local development");
 }
@@ -279,7 +279,10 @@ Result<Settings> read_settings(const Flags& flags, const ReadVariable& variable,
     Settings settings;
     settings.tls.sign_service = *parse_url("https://console.vast.ai/api/v0/sign_cert");
     std::string config = flags.config.value_or(home + "/etc/cppworker.json");
-    if (flags.config || fs::exists(config)) read_file_layer(config, settings);
+    if (flags.config || fs::exists(config)) {
+      read_file_layer(config, settings);
+      settings.origin = "settings with " + config;
+    }
     read_environment_layer(variable, settings);
     if (flags.backend) settings.backend = *flags.backend;
     settings.run_dir = run_dir_of(settings.run_dir, flags, variable);

@@ -24,6 +24,8 @@ struct TlsSettings {
 };
 
 struct Settings {
+  // What an error names that only several settings together can have: also the file, where one was read.
+  std::string origin = "settings";
   std::string backend = "toy";            // the embedded default needs no GPU
   std::vector<std::string> backend_dirs;  // where backends' folders lie; searched in order
   std::string run_dir;

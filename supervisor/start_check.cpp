@@ -24,7 +24,7 @@ Result<void> check_server_ports(const Settings& settings, const BackendDefinitio
   BackendDefinition used = backend;
   if (settings.server_url) move_server(used, *parse_url(*settings.server_url));
   const std::string where =
-      settings.server_url ? "settings: /server_url" : backend.folder + "/backend.json: /server/url";
+      settings.server_url ? settings.origin + ": /server_url" : backend.folder + "/backend.json: /server/url";
   auto check = [&](std::uint16_t port, const std::string& what) -> Result<void> {
     const std::string taken = own_listener(settings, port);
     if (taken.empty()) return {};
@@ -42,17 +42,16 @@ Result<void> check_server_ports(const Settings& settings, const BackendDefinitio
 Result<void> check_public_key_file(const Settings& settings) {
   const std::string& source = settings.public_key;
   if (source.empty() || parse_url(source)) return {};
-  constexpr const char* kWhere = "settings: /public_key: ";
+  const std::string where = settings.origin + ": /public_key: ";
   // The text itself stays out of the message: a URL may hold a password.
-  if (source.find("://") != std::string::npos)
-    return fail(std::string(kWhere) + parse_url(source).error().message);
+  if (source.find("://") != std::string::npos) return fail(where + parse_url(source).error().message);
   errno = 0;
   const auto pem = read_file(source, kLongestKeyPem + 1);
   if (!pem)
-    return fail(kWhere + ("cannot read " + source) + ": " + std::strerror(errno) +
+    return fail(where + "cannot read " + source + ": " + std::strerror(errno) +
                 "; it must be the autoscaler's public key, as a PEM file or a URL");
   if (auto parsed = parse_public_key(*pem); !parsed)
-    return fail(kWhere + source + ": " + parsed.error().message);
+    return fail(where + source + ": " + parsed.error().message);
   return {};
 }
 

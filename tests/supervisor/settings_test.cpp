@@ -12,6 +12,7 @@ namespace cppworker {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
@@ -161,7 +162,9 @@ TEST_F(SettingsTest, ThePortOfTheSessionsIsTheNextOneUnlessItIsSet) {
 
 TEST_F(SettingsTest, TheAdminServersPortIsNotThePublicOne) {
   variables["WORKER_PORT"] = "3002";
-  EXPECT_THAT(refusal(), HasSubstr("/admin_port: must be another than port (WORKER_PORT)"));
+  EXPECT_THAT(refusal(), StartsWith("settings: /admin_port: must be another than port (WORKER_PORT)"));
+  write("{}");
+  EXPECT_THAT(refusal(), ContainsRegex("^settings with /.*json: /admin_port: must be another than port"));
 }
 
 TEST_F(SettingsTest, ThePortOfTheSessionsIsNoOthers) {
