@@ -30,6 +30,10 @@ bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
 
 }  // namespace
 
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings) {
+  return parse_envelope(body, !settings.unsecured, settings.max_json_depth);
+}
+
 std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request) {
   ProxyCore& core = thread.core;
   bool unsecured = core.settings.unsecured;
@@ -61,20 +65,9 @@ std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, 
   return std::nullopt;
 }
 
-std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request) {
-  const ProxySettings& settings = thread.core.settings;
-  return check_signed(parse_envelope(body, !settings.unsecured, settings.max_json_depth), thread, request);
-}
-
 std::optional<Refusal> authenticate(EnvelopeResult parsed, Connection& connection, ProxyThread& thread,
                                     Request& request) {
   if (auto refusal = check_signed(std::move(parsed), thread, request)) return refusal;
-  return join_session(connection, thread, request);
-}
-
-std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,
-                                    Request& request) {
-  if (auto refusal = check_signed(body, thread, request)) return refusal;
   return join_session(connection, thread, request);
 }
 

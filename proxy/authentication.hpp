@@ -10,19 +10,17 @@
 
 namespace cppworker {
 
-// On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
-// outlives both.
-std::optional<Refusal> check_signed(std::string_view body, ProxyThread& thread, Request& request);
+// A body as the settings have it read: with its auth fields, unless none are asked for. Threads: any.
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings);
 
-// The same for a body that was taken apart already.
+// On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
+// that was taken apart outlives both.
 std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request);
 
 // The same for a request that is to be forwarded: where it names a session, it becomes one of its open
 // requests, as long as `request` lives (session_routes.hpp). Nothing of a session is touched before the
 // signature was found good.
 std::optional<Refusal> authenticate(EnvelopeResult parsed, Connection& connection, ProxyThread& thread,
-                                    Request& request);
-std::optional<Refusal> authenticate(std::string_view body, Connection& connection, ProxyThread& thread,
                                     Request& request);
 
 }  // namespace cppworker

@@ -5,6 +5,8 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
+#include "proxy/authentication.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -24,14 +26,13 @@ Awaitable<> run_on(asio::thread_pool& checker, Work& work) {
 }  // namespace
 
 Awaitable<EnvelopeResult> check_body(ProxyThread& thread, std::string_view body) {
-  const bool auth_required = !thread.core.settings.unsecured;
-  const int depth = thread.core.settings.max_json_depth;
-  if (body.size() <= kCheckedInPlace) co_return parse_envelope(body, auth_required, depth);
+  const ProxySettings& settings = thread.core.settings;
+  if (body.size() <= kCheckedInPlace) co_return take_apart(body, settings);
   std::optional<EnvelopeResult> result;
   std::exception_ptr failure;  // memory that ran out: it is this request's, not the checker's
   auto work = [&] {
     try {
-      result.emplace(parse_envelope(body, auth_required, depth));
+      result.emplace(take_apart(body, settings));
     } catch (...) {
       failure = std::current_exception();
     }

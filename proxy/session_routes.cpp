@@ -45,7 +45,8 @@ boost::system::result<Asked, Refusal> ask(std::string_view body, Ledger& ledger)
 }  // namespace
 
 Refusal create_session(Connection& connection, ProxyThread& thread, Request& request) {
-  if (auto refusal = check_signed(connection.body(), thread, request)) return *refusal;
+  if (auto refusal = check_signed(take_apart(connection.body(), thread.core.settings), thread, request))
+    return *refusal;
   SessionOwnerResult owner = digest_creator(request.envelope.auth_data);
   if (!owner) return owner.error();
   std::vector<std::string> routes = post_routes(thread.core.endpoints);

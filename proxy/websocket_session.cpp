@@ -81,7 +81,8 @@ class WebSocketSession {
       if (auto refusal = check_phase(thread_))
         co_return co_await answer(connection_, thread_, request_, *refusal);
     } else {
-      if (auto refusal = authenticate(envelope, connection_, thread_, request_))
+      if (auto refusal =
+              authenticate(take_apart(envelope, thread_.core.settings), connection_, thread_, request_))
         co_return co_await refuse_early(connection_, thread_, request_, *refusal);
       bool queued = false;
       if (auto refusal = admit(connection_.stream().get_executor(), thread_, request_, 0, queued))
@@ -137,7 +138,8 @@ class WebSocketSession {
     if (!written) co_return false;
     FirstMessage first = co_await client_.read_first_message(request_.endpoint->max_body);
     if (first.end) co_return co_await part(*first.end);
-    if (auto refusal = authenticate(first.text, connection_, thread_, request_)) {
+    if (auto refusal =
+            authenticate(take_apart(first.text, thread_.core.settings), connection_, thread_, request_)) {
       if (refusal->status / 100 == 4 && refusal->status != 401)
         thread_.core.ledger.count(bad_request_counter(refusal->status));
       const Goodbye end = say(*refusal);
