@@ -3,7 +3,7 @@
 #pragma once
 
 #include <chrono>
-#include <thread>
+#include <utility>
 
 #include "tests/integration/worker_harness.hpp"
 
@@ -14,15 +14,9 @@ inline const std::string kUrl = "https://203.0.113.9:41234";
 // Only ends a run that would hang: beyond the longest backoff between two launches, and a load.
 inline constexpr std::chrono::seconds kRecoveryPatience{150};
 
-// What other processes do can only be looked at. False when patience ends.
 template <class Predicate>
 bool eventually(Predicate reached) {
-  const auto until = std::chrono::steady_clock::now() + kRecoveryPatience;
-  while (!reached()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
+  return testing::eventually(std::move(reached), kRecoveryPatience);
 }
 
 class World {

@@ -36,17 +36,6 @@ std::vector<std::string> files_in(const std::string& folder) {
   return files;
 }
 
-// What another process does can only be looked at.
-template <class Predicate>
-bool eventually(Predicate reached) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!reached()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
-
 const json kTwoFailuresAreEnough = {{"restart", {{"give_up", {{{"failures", 2}, {"window_s", 60}}}}}}};
 
 // Else an instance is billed for days, and the autoscaler hears nothing of it.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/unique_fd.hpp"
@@ -16,6 +17,17 @@ namespace cppworker::testing {
 
 // Generous: it only ends a test that would hang. The sanitizer builds on two busy cores need some of it.
 inline constexpr std::chrono::seconds kPatience{30};
+
+// What other processes do can only be looked at. False when patience ends.
+template <class Predicate>
+bool eventually(Predicate reached, std::chrono::seconds patience = kPatience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!reached()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
 
 class TestProcess {
  public:

@@ -47,6 +47,16 @@ class ModelBenchmarkTest : public ModelFixture {
     become_ready();
   }
 
+  void start_a_benchmark_without_an_end() {
+    on_post = [this](const HttpStub::Request&) {
+      ++measured;
+      return HttpStub::Answer{.never = true};
+    };
+    start();
+    print(kReadyLine);
+    ASSERT_TRUE(run_until(io, [&] { return measured > 0; }));
+  }
+
   int measured = 0, measured_status = 200;
   std::vector<std::unique_ptr<ModelService>> before;
 };
@@ -109,13 +119,7 @@ TEST_F(ModelBenchmarkTest, RestartsAModelThatServesNothing) {
 
 // The Python worker read no line of the log while it measured.
 TEST_F(ModelBenchmarkTest, AFatalLineMeanwhileIsSeen) {
-  on_post = [this](const HttpStub::Request&) {
-    ++measured;
-    return HttpStub::Answer{.never = true};
-  };
-  start();
-  print(kReadyLine);
-  ASSERT_TRUE(run_until(io, [&] { return measured > 0; }));
+  start_a_benchmark_without_an_end();
   print("Error: ShardCannotStart");
   EXPECT_EQ(phase(), Phase::kStopping);
   EXPECT_THAT(model->service().last_error(), HasSubstr("Error: ShardCannotStart"));
@@ -123,13 +127,7 @@ TEST_F(ModelBenchmarkTest, AFatalLineMeanwhileIsSeen) {
 
 // What an earlier launch's benchmark comes to says nothing about the present one.
 TEST_F(ModelBenchmarkTest, IsForgottenWhenTheModelDiesMeanwhile) {
-  on_post = [this](const HttpStub::Request&) {
-    ++measured;
-    return HttpStub::Answer{.never = true};
-  };
-  start();
-  print(kReadyLine);
-  ASSERT_TRUE(run_until(io, [&] { return measured > 0; }));
+  start_a_benchmark_without_an_end();
   processes.exit_by_signal(SIGKILL);
   ASSERT_TRUE(reaches(Phase::kBackoff));
   skip(2s);
