@@ -52,15 +52,15 @@ Exchange ProxyTest::begin(std::string_view request) {
   return {std::move(client), std::move(server), std::move(received)};
 }
 
-std::size_t ProxyTest::send_until_stuck(UpstreamConnectionInTest& server) {
+std::size_t ProxyTest::send_until_stuck(RawSocket& sender) {
   std::string piece(1 << 20, 'p');
   std::size_t sent = 0;
   while (true) {
-    std::size_t taken = server.send_now(piece);
+    std::size_t taken = sender.send_now(piece);
     if (taken == 0) {
       // The kernel's buffers are full, which may be for want of a turn of the proxy's alone.
       proxy().settle();
-      taken = server.send_now(piece);
+      taken = sender.send_now(piece);
     }
     if (taken == 0) return sent;
     sent += taken;

@@ -53,8 +53,8 @@ class ProxyTest : public testing::Test {
   // Sends the request on a new connection, over which the proxy calls the server anew.
   Exchange begin(std::string_view request);
 
-  // Sends until the proxy reads no more, because its client doesn't: how many bytes that took.
-  std::size_t send_until_stuck(UpstreamConnectionInTest& server);
+  // Sends until the proxy reads no more, because the side that it is for doesn't: how many bytes that took.
+  std::size_t send_until_stuck(RawSocket& sender);
 
   // Nothing was asked of the server since it last accepted a connection.
   void expect_server_not_called();

@@ -1,25 +1,31 @@
-// What a client that doesn't read costs the proxy: a piece, however much the server would send.
-#include <malloc.h>
-
-#include "tests/proxy/proxy_fixture.hpp"
+// What a side that doesn't read costs the proxy: a piece, however much the other would send. The other feels
+// it: the proxy stops reading what it can't pass on.
+#include "tests/proxy/allocated_bytes.hpp"
+#include "tests/proxy/websocket_fixture.hpp"
 
 namespace cppworker {
 namespace {
-
-// Of this process, which is the proxy's. What the test itself holds is there before and after.
-std::size_t bytes_allocated() {
-  struct mallinfo2 info = ::mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
 
 // Two sockets' buffers hold what the kernel lets them grow to, some megabytes each.
 constexpr std::size_t kMostInKernel = 64 << 20;
 // A piece, a buffer of the same size that the connection is read into, and what the allocator rounds up.
 constexpr std::size_t kMostForOneStream = 256 * 1024;
+// In one frame or chunk: more than all of them together hold.
+constexpr std::size_t kEndless = 200 << 20;
+constexpr std::string_view kEndlessChunk = "c800000\r\n";
 
-using RelayMemoryTest = ProxyTest;
+class RelayMemoryTest : public ProxyTest, public testing::WithParamInterface<bool> {
+ protected:
+  RelayMemoryTest() {
+    if (GetParam()) serve_tls();
+  }
+};
 
-TEST_F(RelayMemoryTest, AnEndlessStreamToAClientThatReadsNothingIsNotBuffered) {
+const auto kNames = [](const auto& tls) { return tls.param ? "UnderTls" : "Plain"; };
+
+INSTANTIATE_TEST_SUITE_P(, RelayMemoryTest, testing::Bool(), kNames);
+
+TEST_P(RelayMemoryTest, AnEndlessStreamToAClientThatReadsNothingIsNotBuffered) {
   Exchange call = begin(post_request("/open", "{}"));
   call.server.send(
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -27,24 +33,62 @@ TEST_F(RelayMemoryTest, AnEndlessStreamToAClientThatReadsNothingIsNotBuffered) {
   proxy().settle();
   std::size_t before = bytes_allocated();
 
-  call.server.send("c800000\r\n");  // a chunk of 200 MiB
+  call.server.send(kEndlessChunk);
   EXPECT_LT(send_until_stuck(call.server), kMostInKernel);
   std::size_t after = bytes_allocated();
   EXPECT_LT(after, before + kMostForOneStream);
 }
 
-TEST_F(RelayMemoryTest, NorAreManyLargeAnswersOfKnownLength) {
+TEST_P(RelayMemoryTest, NorAreManyLargeAnswersOfKnownLength) {
   constexpr int kStreams = 16;
   std::vector<Exchange> calls;
   for (int i = 0; i < kStreams; ++i) {
     calls.push_back(begin(post_request("/open", "{}")));
-    calls.back().server.send("HTTP/1.1 200 OK\r\nContent-Length: 209715200\r\n\r\n");
+    calls.back().server.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(kEndless) + "\r\n\r\n");
     read_raw_head(calls.back().client);
   }
   proxy().settle();
   std::size_t before = bytes_allocated();
   for (Exchange& call : calls) EXPECT_LT(send_until_stuck(call.server), kMostInKernel);
   EXPECT_LT(bytes_allocated(), before + kStreams * kMostForOneStream);
+}
+
+class WebSocketMemoryTest : public WebSocketTest {
+ protected:
+  // A message passed on each way, so that what a conversation holds is there.
+  Conversation warmed_up() {
+    Conversation talk = converse();
+    talk.server.send(server_frame(kBinary, "there"));
+    EXPECT_EQ(read_frame(talk.client).payload, "there");
+    talk.client.send(client_frame(kBinary, "and back"));
+    EXPECT_EQ(read_frame(talk.server).payload, "and back");
+    proxy().settle();
+    return talk;
+  }
+  // The beginning of a binary frame of that length, without its payload.
+  static std::string begin_frame(std::uint64_t length, bool masked) {
+    std::string header = {'\x82', static_cast<char>(masked ? 0xff : 0x7f)};
+    for (int shift = 56; shift >= 0; shift -= 8) header += static_cast<char>(length >> shift);
+    return masked ? header + "mask" : header;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, WebSocketMemoryTest, testing::Bool(), kNames);
+
+TEST_P(WebSocketMemoryTest, AnEndlessMessageToAClientThatReadsNothingIsNotBuffered) {
+  Conversation talk = warmed_up();
+  std::size_t before = bytes_allocated();
+  talk.server.send(begin_frame(kEndless, false));
+  EXPECT_LT(send_until_stuck(talk.server), kMostInKernel);
+  EXPECT_LT(bytes_allocated(), before + kMostForOneStream);
+}
+
+TEST_P(WebSocketMemoryTest, NorIsOneToAServerThatReadsNothing) {
+  Conversation talk = warmed_up();
+  std::size_t before = bytes_allocated();
+  talk.client.send(begin_frame(kEndless, true));
+  EXPECT_LT(send_until_stuck(talk.client), kMostInKernel);
+  EXPECT_LT(bytes_allocated(), before + kMostForOneStream);
 }
 
 }  // namespace
