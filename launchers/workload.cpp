@@ -96,7 +96,7 @@ std::string Workload::formula() const {
 WorkloadEvaluator::WorkloadEvaluator(const Workload& workload) : workload_(workload) {
   // It compiled before, so it does again.
   if (workload.kind_ == Workload::Kind::kExpression)
-    sandbox_ = std::move(WorkloadSandbox::create(workload.expression_).value());
+    sandbox_ = WorkloadSandbox::create(workload.expression_).value();
 }
 
 WorkloadEvaluator::WorkloadEvaluator(WorkloadEvaluator&&) noexcept = default;
