@@ -12,8 +12,10 @@
 
 namespace cppworker {
 
-// Clients of all three generations send fewer than 20.
-inline constexpr std::size_t kMostHeaders = 100;
+// Clients of all three generations send fewer than 20. Hyper, which TGI stands on, reads 100 and no more, and
+// the proxy adds two of its own (message_heads.hpp): what it lets in, the inference server takes.
+inline constexpr std::size_t kMostHeadersUpstream = 100;
+inline constexpr std::size_t kMostHeaders = kMostHeadersUpstream - 2;
 
 struct HeadProblem {
   int status;             // 400, 417, 431, 501 or 505

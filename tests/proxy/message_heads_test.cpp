@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "proxy/request_head_check.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -64,6 +68,18 @@ TEST(UpstreamRequestHeadTest, DropsNamesThatHoldAnUnderscore) {
   std::string out = upstream_request_head(head, {"127.0.0.1:5001", "id-1", 17});
   EXPECT_THAT(out, Not(HasSubstr("_")));
   EXPECT_THAT(out, HasSubstr("\r\nX-Real: 2\r\n"));
+}
+
+// Where the server refuses what the proxy added, the client would be told that it had sent too much.
+TEST(UpstreamRequestHeadTest, HasNoMoreHeadersThanServersReadThoughTheClientSentAllItMay) {
+  RequestHead head;
+  head.method(http::verb::post);
+  head.target("/generate");
+  head.set(http::field::host, "h");
+  for (std::size_t i = 1; i < kMostHeaders; ++i) head.insert("X-" + std::to_string(i), "1");
+  std::string out = upstream_request_head(head, {"127.0.0.1:5001", "id-1", 17});
+  EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), kMostHeadersUpstream + 2)
+      << "the first line, and the last";
 }
 
 TEST(UpstreamRequestHeadTest, EndsHopByHopHeadersNamedOrNot) {
