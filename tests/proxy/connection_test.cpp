@@ -269,6 +269,20 @@ TEST_F(ConnectionTest, ARefusedClientMaySendALargeBodyBeforeItReads) {
   EXPECT_EQ(client.read_response().status(), 413);
 }
 
+// Beast's parser takes for granted that more has come by then (common/asio.cpp).
+TEST_F(ConnectionTest, ABodyWhoseFirstChunkIsTheLastMayComeInPieces) {
+  RawClient client = connect();
+  client.send(chunked_head() + "0\r\n");
+  proxy().settle();
+  for (const char* piece : {"\r", "\n"}) {
+    EXPECT_TRUE(client.is_silent());
+    client.send(piece);
+    proxy().settle();
+  }
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().body, "");
+}
+
 // A chunk's line and the trailers are outside the body's limit, and outside the budget of all bodies.
 TEST_F(ConnectionTest, WhatStandsAroundChunksHasALimit) {
   const std::string head = "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
