@@ -11,9 +11,11 @@ namespace {
 using nlohmann::json;
 
 // nullopt where the library can't tell: it takes numbers only as far as they fit into a double, and escapes
-// only in pairs of surrogates, which no rule of JSON asks for; and it passes over a byte order mark.
+// only in pairs of surrogates, which no rule of JSON asks for; and it passes over a byte order mark. A byte 0
+// is the end of a text to it, and to JSON nothing at all.
 std::optional<json> read(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf")) return std::nullopt;
+  if (text.find('\0') != std::string_view::npos) return json(json::value_t::discarded);
   try {
     return json::parse(text);
   } catch (const json::out_of_range&) {
