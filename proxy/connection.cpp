@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
@@ -22,6 +23,10 @@ constexpr std::size_t kReadStep = 4096;
 // What a client may send ahead (pipelining) while its request is being served; past that it is left in the
 // kernel's buffer.
 constexpr std::size_t kMostReadAhead = 64 * 1024;
+
+// The read buffer has a limit of its own only while Beast reads into it, for a chunked body. Whoever else
+// reads goes by what it may read: a prepare() past the limit throws.
+constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
 // A refused client may go on sending for a while, before its connection is closed under it: common ones send
 // the whole body before they read an answer. As long as its bytes come, as nginx has it (lingering_time), and
@@ -243,6 +248,7 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
     refusal = co_await read_chunked_body(limit);
   else
     refusal = co_await read_sized_body(*length_);
+  buffer_.max_size(kUnlimited);
   clear_deadline();
   reading_ = Reading::kNothing;
   if (timed_out_) refusal = refuse_and_close(408, "proxy: the request's body took too long to arrive");
@@ -331,16 +337,16 @@ void Connection::on_readable() {
 // Under TLS, readable bytes may be the notice of the end: only reading tells.
 void Connection::watch_by_reading() {
   if (buffer_.size() >= kMostReadAhead) return;
+  asio::mutable_buffer space = buffer_.prepare(std::min(kReadStep, kMostReadAhead - buffer_.size()));
   watch_reads_ = true;
-  stream_.async_read_some(buffer_.prepare(kReadStep),
-                          [self = shared_from_this()](const error_code& error, std::size_t read) {
-                            self->watch_reads_ = false;
-                            self->buffer_.commit(read);
-                            if (self->watch_ended_) self->watch_ended_->cancel();
-                            if (!self->watching_) return;
-                            if (!error) return self->watch_by_reading();
-                            self->on_client_gone();
-                          });
+  stream_.async_read_some(space, [self = shared_from_this()](const error_code& error, std::size_t read) {
+    self->watch_reads_ = false;
+    self->buffer_.commit(read);
+    if (self->watch_ended_) self->watch_ended_->cancel();
+    if (!self->watching_) return;
+    if (!error) return self->watch_by_reading();
+    self->on_client_gone();
+  });
 }
 
 void Connection::on_client_gone() {

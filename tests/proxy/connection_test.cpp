@@ -185,6 +185,17 @@ TEST_F(ConnectionTest, MuchThatIsSentAheadIsLeftInTheKernelAndServedLater) {
   for (int i = 0; i < 200; ++i) EXPECT_EQ(call.client.read_response().body, "pong");
 }
 
+// The limit that a chunked body puts on what is read goes with that body.
+TEST_F(ConnectionTest, AHeadThatIsLargerThanWhatMayBeSentAheadIsServedAfterAChunkedBody) {
+  setup_.connection_limits.head_bytes = 1 << 20;
+  RawClient client = connect();
+  client.send(chunked_head() + chunk("one") + std::string(kLastChunk));
+  serve(client, "one");
+  std::string headers;
+  for (int i = 0; i < 5; ++i) headers += "X: " + std::string(40'000, 'x') + "\r\n";
+  EXPECT_EQ(client.exchange(get_request("/ping", headers)).body, "pong");
+}
+
 // ---- how connections end
 
 TEST_F(ConnectionTest, Http11IsKeptUnlessTheClientSaysOtherwise) {

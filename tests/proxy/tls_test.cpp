@@ -45,6 +45,20 @@ TEST_F(TlsTest, TakesABodyOfManyRecords) {
   EXPECT_EQ(call.request.body, "{\"work\": 3, \"image\": \"" + text + "\"}");
 }
 
+// One such request once ended the proxy: the limit that a chunked body puts on what is read was met by the
+// watch on the client.
+TEST_F(TlsTest, MuchThatIsSentAheadBehindAChunkedBodyIsServedLater) {
+  Exchange call = begin("GET /health HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                        std::string(kLastChunk));
+  std::string ahead;
+  for (int i = 0; i < 200; ++i) ahead += get_request("/ping", "X: " + std::string(900, 'x') + "\r\n");
+  call.client.send(ahead);
+  proxy().settle();
+  call.server.answer(200, "done");
+  EXPECT_EQ(call.client.read_response().body, "done");
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(call.client.read_response().body, "pong");
+}
+
 TEST_F(TlsTest, ANewCertificateReachesNewConnectionsAndEndsNoOldOne) {
   Exchange call = begin(generate());
   EXPECT_EQ(call.client.common_name(), "worker");
