@@ -2,10 +2,11 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/signal_set.hpp>
 
@@ -19,6 +20,7 @@
 #include "proxy/proxy_core.hpp"
 #include "proxy/session_keeper.hpp"
 #include "proxy/state_handover.hpp"
+#include "proxy/upkeep.hpp"
 
 namespace cppworker {
 namespace {
@@ -32,6 +34,9 @@ constexpr std::chrono::milliseconds kDrainCheck{50};
 constexpr std::chrono::milliseconds kTurnInterval = std::chrono::milliseconds(kAliveInterval) / 2;
 // Halves of seconds are whole seconds, and half of one is none: a loop that never sleeps.
 static_assert(kTurnInterval > std::chrono::milliseconds(0));
+
+// What ends the process of its own accord; the supervisor starts another.
+constexpr int kExitBroken = 70;
 
 // Each connection may need another one to the inference server; the rest is for what the process has open
 // anyway.
@@ -87,41 +92,40 @@ class ProxyApp {
     signals.async_wait([this](boost::system::error_code error, int) {
       if (!error) stop();
     });
-    // Nothing of these throws but a bug, which ends the process; the supervisor starts another.
+    // A state that was taken in by half isn't mended by going on with the next.
     asio::co_spawn(first(), control_->run([this](const WorkerState& state) { on_state(state); }),
-                   [this](std::exception_ptr error) {
-                     if (error) std::rethrow_exception(error);
+                   [this](std::exception_ptr failure) {
+                     if (failure) return give_up(failure);
                      spdlog::info("The supervisor is gone");
                      stop();
                    });
-    auto rethrow = [](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-    };
-    asio::co_spawn(first(), run_listener(*acceptor_, threads_, Door::kPublic), rethrow);
+    keep(first(), "listener", [this] { return run_listener(*acceptor_, threads_, Door::kPublic); });
     // Missing where the proxy was started by hand.
     if (is_listening(kSessionListenerFd)) {
       session_acceptor_.emplace(first(), tcp::v4(), kSessionListenerFd);
-      asio::co_spawn(first(), run_listener(*session_acceptor_, threads_, Door::kSessions), rethrow);
+      keep(first(), "listener for sessions",
+           [this] { return run_listener(*session_acceptor_, threads_, Door::kSessions); });
     }
-    asio::co_spawn(first(), keep_sessions(*threads_.front()), rethrow);
-    for (auto& thread : threads_) {
-      asio::co_spawn(thread->io, thread->ticker.run(), asio::detached);
-      asio::co_spawn(thread->io, count_turns(*thread), asio::detached);
+    keep(first(), "keeper of sessions", [this] { return keep_sessions(*threads_.front()); });
+    for (auto& each : threads_) {
+      ProxyThread& thread = *each;
+      keep(thread.io, "ticker of deadlines", [&thread] { return thread.ticker.run(); });
+      keep(thread.io, "count of turns", [&thread] { return count_turns(thread); });
     }
-    asio::co_spawn(first(), report_alive(), asio::detached);
+    keep(first(), "word that it lives", [this] { return report_alive(); });
     control_->send(ProxyNotice::kServing);
     forget_startup_pages();
 
     std::vector<std::thread> running;
     for (std::size_t i = 1; i < threads_.size(); ++i)
-      running.emplace_back([io = &threads_[i]->io] {
+      running.emplace_back([this, io = &threads_[i]->io] {
         auto work = asio::make_work_guard(*io);
-        io->run();
+        turn(*io);
       });
-    first().run();
+    turn(first());
     for (std::thread& thread : running) thread.join();
     for (Admission& admission : core_.endpoints.admissions()) admission.close();
-    return 0;
+    return broken_ ? kExitBroken : 0;
   }
 
  private:
@@ -129,6 +133,28 @@ class ProxyApp {
 
   void stop() {
     for (auto& thread : threads_) thread->io.stop();
+  }
+
+  void turn(asio::io_context& io) {
+    try {
+      run_loop(io);
+    } catch (...) {
+      give_up(std::current_exception());
+    }
+  }
+
+  // Without this work the process is of no use: it is kept up, or all ends.
+  void keep(asio::io_context& io, const char* name, std::function<Awaitable<>()> work) {
+    asio::co_spawn(io, keep_running(name, std::move(work)), [this](std::exception_ptr failure) {
+      if (failure) give_up(failure);
+    });
+  }
+
+  // From any thread.
+  void give_up(std::exception_ptr failure) {
+    spdlog::critical("The proxy ends itself: {}", message_of(failure));
+    broken_ = true;
+    stop();
   }
 
   void on_state(const WorkerState& state) {
@@ -145,7 +171,7 @@ class ProxyApp {
     bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
     // Not before: a thread that still goes by the old state may let another request in.
     hand_over(live, threads_, [this, begins_draining] {
-      if (begins_draining) asio::co_spawn(first(), report_drained(), asio::detached);
+      if (begins_draining) keep(first(), "word of the drain's end", [this] { return report_drained(); });
     });
   }
 
@@ -170,7 +196,7 @@ class ProxyApp {
     boost::system::error_code ignored;
     acceptor_->close(ignored);
     if (session_acceptor_) session_acceptor_->close(ignored);
-    asio::co_spawn(first(), report_retired(), asio::detached);
+    keep(first(), "word of retirement", [this] { return report_retired(); });
   }
 
   // What is idle ends by its own deadline at the latest: closing it sooner might cross a request on its way.
@@ -222,6 +248,7 @@ class ProxyApp {
   TlsContext tls_;                                            // the newest of use
   std::optional<tcp::acceptor> acceptor_, session_acceptor_;  // of a running proxy that doesn't retire
   bool draining_ = false;
+  std::atomic<bool> broken_ = false;
 };
 
 }  // namespace

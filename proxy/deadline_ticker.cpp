@@ -1,14 +1,23 @@
 #include "proxy/deadline_ticker.hpp"
 
+#include <exception>
+
 namespace cppworker {
 
 void DeadlineTicker::tick(Deadlined::Clock::time_point now) {
+  std::exception_ptr failure;
   for (auto it = watched_.begin(); it != watched_.end();) {
     Deadlined& current = *it++;  // first on: on_deadline may end the object
     if (current.deadline_ > now) continue;
     current.clear_deadline();
-    current.on_deadline();
+    try {
+      current.on_deadline();
+    } catch (...) {
+      current.deadline_ = now;  // due again with the next tick
+      failure = std::current_exception();
+    }
   }
+  if (failure) std::rethrow_exception(failure);
 }
 
 Awaitable<> DeadlineTicker::run() {

@@ -4,6 +4,7 @@
 
 #include "common/logging.hpp"
 #include "proxy/handler_chain.hpp"
+#include "proxy/upkeep.hpp"
 
 namespace cppworker {
 namespace {
@@ -42,11 +43,7 @@ void start_connection(tcp::socket socket, ProxyThread& thread, Door door) {
                    if (!failure) return;
                    connection->finish_request();  // its watchers point into what the exception took down
                    connection->close();
-                   try {
-                     std::rethrow_exception(failure);
-                   } catch (const std::exception& error) {
-                     spdlog::error("A connection ended unexpectedly: {}", error.what());
-                   }
+                   spdlog::error("A connection ended unexpectedly: {}", message_of(failure));
                  });
 }
 

@@ -8,6 +8,7 @@
 #include "proxy/admission_place.hpp"
 #include "proxy/books_entry.hpp"
 #include "proxy/session_rules.hpp"
+#include "proxy/upkeep.hpp"
 
 namespace cppworker {
 namespace {
@@ -102,11 +103,7 @@ void sweep_sessions(ProxyThread& thread, std::int64_t now_unix_ms) {
     ledger.count(Counter::kSessionsExpired);
     asio::co_spawn(thread.io, close_session(thread, std::move(session)), [](std::exception_ptr failure) {
       // Memory that ran out, or a bug: it is taken on again after kClosingBound.
-      try {
-        if (failure) std::rethrow_exception(failure);
-      } catch (const std::exception& error) {
-        spdlog::error("sessions: closing one ended unexpectedly: {}", error.what());
-      }
+      if (failure) spdlog::error("sessions: closing one ended unexpectedly: {}", message_of(failure));
     });
   }
 }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 
 namespace cppworker {
@@ -61,6 +62,17 @@ TEST_F(DeadlineTickerTest, ADeadlineComesOnce) {
   a->set_deadline(seconds(1000));
   tick_after(seconds(2000));
   EXPECT_EQ(log_, "aa");
+}
+
+TEST_F(DeadlineTickerTest, WhatThrowsKeepsNoOtherFromItsDeadlineAndIsCalledAgain) {
+  auto a = watched('a', seconds(1000)), b = watched('b', seconds(1000));
+  a->then = [] { throw std::bad_alloc(); };
+  EXPECT_THROW(tick_after(seconds(2000)), std::bad_alloc);
+  EXPECT_EQ(log_, "ab");
+  a->then = [] {};
+  tick_after(seconds(2001));
+  tick_after(seconds(2002));
+  EXPECT_EQ(log_, "aba");
 }
 
 TEST_F(DeadlineTickerTest, TheLatestWordCounts) {
