@@ -75,7 +75,8 @@ void redo_journal(LedgerWords words) {
     for (std::size_t i = 0; i < count; ++i) {
       std::uint64_t word = words.load(kJournalPairs + 2 * i);
       // Journals that point outside the books are no process's work; the file is checked where it is opened.
-      if (word < kTotals || word >= kCounterTable) continue;
+      const bool transactional = word == kUrlWord || (word >= kTotals && word < kCounterTable);
+      if (!transactional) continue;
       words.store(word, words.load(kJournalPairs + 2 * i + 1));
     }
   }

@@ -95,6 +95,30 @@ TEST_F(LedgerCrashTest, AcknowledgingIsAllOrNothingAtEveryStep) {
       });
 }
 
+// The window of the former URL's numbers, kept under the new URL, would refuse all that is signed for it; an
+// empty one under the former URL would be emptied once more by the next start.
+TEST_F(LedgerCrashTest, ANewUrlAndItsFreshWindowAreAllOrNothingAtEveryStep) {
+  constexpr std::uint64_t kUsed = 300;
+  kill_at_every_step([](Ledger& ledger) { ledger.numbered_for("https://new"); },
+                     [&] {
+                       const bool forgotten = ledger_->peek(signed_request(kUsed)) == Verdict::kAccepted;
+                       // A second telling of the same URL forgets nothing; of another one, it does.
+                       ledger_->settle(kOwner);
+                       if (forgotten) accept(signed_request(kUsed));
+                       ledger_->numbered_for("https://new");
+                       const bool again = ledger_->peek(signed_request(kUsed)) == Verdict::kAccepted;
+                       EXPECT_EQ(again, !forgotten)
+                           << "the URL in the books isn't the one whose numbers they hold";
+                       return forgotten;
+                     },
+                     [&] {
+                       ledger_->settle(kOwner);
+                       ledger_->numbered_for("https://between");
+                       ledger_->numbered_for("https://former");
+                       accept(signed_request(kUsed));
+                     });
+}
+
 TEST_F(LedgerCrashTest, SettlingThatDiesHalfWayIsTakenUpByTheNext) {
   for (std::int64_t i = 0; i < 5; ++i) accept(request(1000, i));
   int status = status_of(in_child([&] { doomed(40)->settle(kOwner); }));
