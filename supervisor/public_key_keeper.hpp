@@ -1,6 +1,9 @@
 // The autoscaler's public key: fetched with retries, kept on disk for the next start, fetched again when
-// signatures fail, and now and then without that. The key before the newest stays valid for an overlap. An
-// answer that is no usable key is a failed fetch.
+// signatures fail, and now and then without that. The key before the newest stays valid for an overlap, also
+// across a restart in the middle of it. An answer that is no usable key is a failed fetch.
+//
+// The file: a line that says where the newest key is from, its PEM, and during the overlap a line that says
+// how long the one before it is valid, and its PEM.
 //
 // Threads: the supervisor's loop.
 #pragma once
@@ -47,7 +50,9 @@ class PublicKeyKeeper {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void load();
   void take(std::string pem);
+  void keep() const;
   // Looks at `look`, and at each refetch(). Meanwhile the old key's end is told when it comes.
   template <class Predicate>
   Awaitable<> wait_until(Predicate reached, Clock::time_point look);

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <optional>
+#include <boost/asio/detached.hpp>
 #include <gmock/gmock.h>
 
 #include "tests/common/movable_clock.hpp"
@@ -187,6 +188,70 @@ TEST_F(PublicKeyKeeperTest, SaysSoAlsoWhileFetchesFail) {
   skip(10s);
   EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second")));
   EXPECT_EQ(changes, 3);
+}
+
+class RestartInsideTheOverlap : public PublicKeyKeeperTest {
+ protected:
+  // A worker that has got its second key a minute ago is started again.
+  void SetUp() override {
+    asio::io_context former;
+    PublicKeyKeeper keeper_before(
+        former.get_executor(), [this] { return fetch(); }, source, file, [] {});
+    asio::co_spawn(former, keeper_before.run(), asio::detached);
+    former.poll();
+    clock.skip(former, 61s);
+    answer = named_public_pem("second");
+    keeper_before.refetch();
+    former.restart();
+    former.poll();
+    ASSERT_EQ(keeper_before.keys().size(), 2U);
+  }
+  // The time in the file, which is by the wall clock.
+  void move_end(std::chrono::seconds from_now) {
+    std::ifstream stream(file);
+    std::string text{std::istreambuf_iterator<char>(stream), {}};
+    const std::string before = "valid until ";
+    const std::size_t begin = text.find(before) + before.size();
+    const auto end = std::chrono::system_clock::now() + from_now;
+    text.replace(begin, text.find('\n', begin) - begin,
+                 std::to_string(std::chrono::system_clock::to_time_t(end)));
+    std::ofstream(file, std::ios::trunc) << text;
+  }
+};
+
+// Else every client that holds a route from before the change is refused, for being served by a worker that
+// was restarted.
+TEST_F(RestartInsideTheOverlap, LeavesTheOldKeyValidForItsTime) {
+  start();
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second"), named_public_pem("first")));
+  skip(PublicKeyKeeper::kOverlap - 5s);
+  EXPECT_EQ(keeper->keys().size(), 2U);
+  skip(5s);
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second")));
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ(on_disk(), named_public_pem("second"));
+}
+
+TEST_F(RestartInsideTheOverlap, DoesNotBeginTheTimeAnew) {
+  move_end(100s);
+  start();
+  skip(95s);
+  EXPECT_EQ(keeper->keys().size(), 2U);
+  skip(6s);
+  EXPECT_EQ(keeper->keys().size(), 1U);
+}
+
+TEST_F(RestartInsideTheOverlap, OrLaterEndsIt) {
+  move_end(-1s);
+  start();
+  EXPECT_THAT(keeper->keys(), ElementsAre(named_public_pem("second")));
+}
+
+TEST_F(RestartInsideTheOverlap, WithTheClockSetBackMakesItNoLonger) {
+  move_end(std::chrono::hours(1000));
+  start();
+  skip(PublicKeyKeeper::kOverlap);
+  EXPECT_EQ(keeper->keys().size(), 1U);
 }
 
 TEST_F(PublicKeyKeeperTest, KeepsTheKeyWhenAFetchFails) {
