@@ -20,6 +20,7 @@ void visit(Visitor&& member, auto& settings) {
   member("max_header_bytes", settings.max_header_bytes);
   member("max_json_depth", settings.max_json_depth);
   member("max_connections", settings.max_connections);
+  member("address_share_percent", settings.address_share_percent);
   member("max_queue", settings.max_queue);
   member("first_byte_timeout_s", settings.first_byte_timeout_s);
   member("between_bytes_timeout_s", settings.between_bytes_timeout_s);

@@ -148,6 +148,9 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
   constexpr const char* kHandshakesHelp =
       "Connections to the public port that ended inside their TLS handshake: no TLS, none of ours, or too "
       "slow.";
+  constexpr const char* kRefused = "cppworker_connections_refused_total";
+  constexpr const char* kRefusedHelp =
+      "Connections closed unread: as many as there may be were open, in all or of one client address.";
   // Rows of one family stand together.
   static constexpr std::array<Row, kCounterCount> kRows = {{
       {Counter::kAuthWrongSignature, kRefusals, kRefusalsHelp, "reason", "wrong_signature"},
@@ -189,6 +192,8 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kUpdatesAccepted, kUpdates, kUpdatesHelp, "result", "accepted"},
       {Counter::kUpdatesRefused, kUpdates, kUpdatesHelp, "result", "refused"},
       {Counter::kTlsHandshakesFailed, kHandshakes, kHandshakesHelp, nullptr, nullptr},
+      {Counter::kConnectionsRefusedFull, kRefused, kRefusedHelp, "reason", "full"},
+      {Counter::kConnectionsRefusedAddress, kRefused, kRefusedHelp, "reason", "address"},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));

@@ -46,8 +46,11 @@ enum class Counter {
   kUpdatesAccepted,
   kUpdatesRefused,
   kTlsHandshakesFailed,
+  kConnectionsRefusedFull,
+  kConnectionsRefusedAddress,
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kTlsHandshakesFailed) + 1;
+inline constexpr std::size_t kCounterCount =
+    static_cast<std::size_t>(Counter::kConnectionsRefusedAddress) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.

@@ -88,8 +88,11 @@ Refusal explain(const error_code& error) {
 }  // namespace
 
 Connection::Connection(asio::ip::tcp::socket socket, TlsContext tls, const ConnectionLimits& limits,
-                       MemoryBudget& bodies, DeadlineTicker& ticker)
-    : stream_(std::move(socket), std::move(tls)), limits_(limits), bodies_(bodies), active_(*this) {
+                       ClientShares::Place client, DeadlineTicker& ticker)
+    : stream_(std::move(socket), std::move(tls)),
+      limits_(limits),
+      client_(std::move(client)),
+      active_(*this) {
   ticker.watch(*this);
 }
 
@@ -270,7 +273,7 @@ void Connection::begin_body_window() {
 Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t length) {
   while (body_.size() < length) {
     std::uint64_t left = length - body_.size();
-    if (!body_.make_room(bodies_, left)) co_return no_memory();
+    if (!body_.make_room(bodies(), left)) co_return no_memory();
     std::size_t room = static_cast<std::size_t>(std::min<std::uint64_t>(left, body_.free_size()));
     asio::mutable_buffer space(body_.free_begin(), room);
     if (buffer_.size() > 0) {
@@ -299,7 +302,7 @@ Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t li
   // Beast collects a chunk's line, and all trailers, until they end: here they do so in time, or not at all.
   buffer_.max_size(std::max(buffer_.size(), kMostReadAhead));
   while (!chunk_parser_->is_done()) {
-    if (!body_.make_room(bodies_, limit - body_.size())) co_return no_memory();
+    if (!body_.make_room(bodies(), limit - body_.size())) co_return no_memory();
     std::size_t room = body_.free_size();
     auto& into = chunk_parser_->get().body();
     into.data = body_.free_begin();

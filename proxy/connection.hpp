@@ -16,6 +16,7 @@
 #include "proxy/active_request.hpp"
 #include "proxy/body_buffer.hpp"
 #include "proxy/body_pace.hpp"
+#include "proxy/client_shares.hpp"
 #include "proxy/client_stream.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/message_heads.hpp"
@@ -42,7 +43,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
  public:
   // `tls`: as ClientStream takes it.
   Connection(asio::ip::tcp::socket socket, TlsContext tls, const ConnectionLimits& limits,
-             MemoryBudget& bodies, DeadlineTicker& ticker);
+             ClientShares::Place client, DeadlineTicker& ticker);
 
   // TLS, where the stream has it. False: this client can't be talked to.
   Awaitable<bool> handshake();
@@ -75,6 +76,8 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
 
   Awaitable<bool> write(std::string_view text);
   ClientStream& stream() { return stream_; }
+  // What this client's bodies are charged to.
+  MemoryBudget& bodies() const { return client_.bodies(); }
 
   // Forgets the request, and its memory: idle connections hold no buffers.
   void finish_request();
@@ -104,7 +107,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
 
   ClientStream stream_;
   const ConnectionLimits& limits_;
-  MemoryBudget& bodies_;
+  const ClientShares::Place client_;
   boost::beast::flat_buffer buffer_;
 
   std::optional<RequestHead> head_;

@@ -54,4 +54,10 @@ EndpointTable::Found EndpointTable::find(std::string_view method, std::string_vi
   return found;
 }
 
+std::uint64_t EndpointTable::largest_body() const {
+  std::uint64_t largest = 0;
+  for (const Endpoint& endpoint : endpoints_) largest = std::max(largest, endpoint.max_body);
+  return largest;
+}
+
 }  // namespace cppworker

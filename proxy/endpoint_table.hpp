@@ -53,6 +53,7 @@ class EndpointTable {
   Found find(std::string_view method, std::string_view path) const;
 
   const std::deque<Endpoint>& all() const { return endpoints_; }
+  std::uint64_t largest_body() const;  // that any of them takes
   std::deque<Admission>& admissions() { return admissions_; }
   Admission& unsigned_admission() { return unsigned_admission_; }
 

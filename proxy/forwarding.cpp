@@ -31,7 +31,7 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
                        request.endpoint->definition.failure_lines,
                        hold ? &thread.core.ledger : nullptr};
   // Its place is free for the next one when the server is done, not when the client has read it all.
-  if (hold && request.endpoint->admission->is_limited()) relayed.gathered = &thread.core.bodies;
+  if (hold && request.endpoint->admission->is_limited()) relayed.gathered = &connection.bodies();
   relayed.when_read = [&request](const RelayResult& read) { request.place.leave(is_served(read)); };
   RelayResult result;
   connection.watch_client();

@@ -1,9 +1,12 @@
 #include "proxy/listener.hpp"
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 
 #include "common/logging.hpp"
+#include "proxy/error_response.hpp"
 #include "proxy/handler_chain.hpp"
+#include "proxy/request.hpp"
 #include "proxy/upkeep.hpp"
 
 namespace cppworker {
@@ -25,7 +28,29 @@ Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& 
   connection->close();
 }
 
-void start_connection(tcp::socket socket, ProxyThread& thread, Door door) {
+// Past a limit: no byte of its is believed, and it costs no more than this. What is here of its request is
+// thrown away, so that the end isn't an RST, which may destroy the answer. Under TLS nothing can be said
+// without a handshake.
+void refuse_connection(tcp::socket socket, std::string_view text, bool tls) {
+  boost::system::error_code ignored;
+  socket.non_blocking(true, ignored);
+  if (!tls) {
+    const std::string answer =
+        refusal_response(with_retry(refuse(503, text), kRetryWhenFull), false, std::string_view{});
+    socket.write_some(asio::buffer(answer), ignored);
+  }
+  std::array<char, 4096> unread;
+  socket.read_some(asio::buffer(unread), ignored);
+  socket.shutdown(tcp::socket::shutdown_both, ignored);
+}
+
+// A client, and its place in its address's share.
+struct Accepted {
+  tcp::socket socket;
+  ClientShares::Place client;
+};
+
+void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
   // What comes by the door for sessions comes from this machine.
   TlsContext tls = door == Door::kPublic ? thread.live.tls : nullptr;
   // Before there is a certificate nobody can be served, and never without TLS where there is to be TLS. The
@@ -34,8 +59,9 @@ void start_connection(tcp::socket socket, ProxyThread& thread, Door door) {
     thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  auto connection = std::make_shared<Connection>(
-      std::move(socket), std::move(tls), thread.core.connection_limits, thread.core.bodies, thread.ticker);
+  auto connection =
+      std::make_shared<Connection>(std::move(accepted.socket), std::move(tls), thread.core.connection_limits,
+                                   std::move(accepted.client), thread.ticker);
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
   asio::co_spawn(thread.io, run_connection(connection, thread, door),
                  [connection, &thread](std::exception_ptr failure) {
@@ -55,7 +81,8 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
   bool failing = false;
   for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
     ProxyThread& thread = *threads[turn % threads.size()];
-    auto [error, socket] = co_await acceptor.async_accept(thread.io, kTuple);
+    tcp::endpoint peer;
+    auto [error, socket] = co_await acceptor.async_accept(thread.io, peer, kTuple);
     if (error == asio::error::operation_aborted) co_return;
     if (error) {
       // Once an episode: it is tried ten times a second.
@@ -65,13 +92,28 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
     }
     failing = false;
     core.ledger.count(Counter::kConnectionsAccepted);
-    // Past the limit a connection is closed unread: each one costs memory before its first byte is believed.
-    if (core.connections.load(std::memory_order_relaxed) >= core.settings.max_connections) continue;
+    // What comes by the door for sessions comes from this machine.
+    const bool is_public = door == Door::kPublic;
+    auto refuse_it = [&](Counter counter, std::string_view text) {
+      core.ledger.count(counter);
+      refuse_connection(std::move(socket), text, is_public && core.settings.tls);
+    };
+    if (core.connections.load(std::memory_order_relaxed) >= core.settings.max_connections) {
+      refuse_it(Counter::kConnectionsRefusedFull, "proxy: too many connections");
+      continue;
+    }
+    std::optional<ClientShares::Place> client =
+        is_public ? core.clients.enter(peer.address()) : core.clients.enter_uncounted();
+    if (!client) {
+      refuse_it(Counter::kConnectionsRefusedAddress, "proxy: too many connections from this address");
+      continue;
+    }
     core.connections.fetch_add(1, std::memory_order_relaxed);
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
-    auto shared = std::make_shared<tcp::socket>(std::move(socket));
-    asio::post(thread.io, [shared, &thread, door] { start_connection(std::move(*shared), thread, door); });
+    auto accepted = std::make_shared<Accepted>(Accepted{std::move(socket), std::move(*client)});
+    asio::post(thread.io,
+               [accepted, &thread, door] { start_connection(std::move(*accepted), thread, door); });
   }
 }
 

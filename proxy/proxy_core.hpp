@@ -15,6 +15,7 @@
 #include "launchers/workload.hpp"
 #include "metrics/ledger.hpp"
 #include "proxy/admission.hpp"
+#include "proxy/client_shares.hpp"
 #include "proxy/connection.hpp"
 #include "proxy/deadline_ticker.hpp"
 #include "proxy/endpoint_table.hpp"
@@ -40,6 +41,7 @@ struct ProxyCore {
   EndpointTable endpoints;
   VerdictCache verdicts;
   MemoryBudget bodies;
+  ClientShares clients{bodies, share_limits(settings, endpoints.largest_body())};
   SessionRequests session_requests = {};
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;

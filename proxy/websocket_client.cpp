@@ -30,11 +30,11 @@ WebSocketClient::WebSocketClient(Connection& connection, ProxyThread& thread)
       silence_(thread.core.relay_limits.first_byte) {}
 
 WebSocketClient::~WebSocketClient() {
-  thread_.core.bodies.give_back(charged_);
+  connection_.bodies().give_back(charged_);
 }
 
 bool WebSocketClient::charge(std::uint64_t bytes) {
-  if (!thread_.core.bodies.take(bytes)) return false;
+  if (!connection_.bodies().take(bytes)) return false;
   charged_ += bytes;
   return true;
 }
@@ -98,7 +98,7 @@ Awaitable<FirstMessage> WebSocketClient::read_first_message(std::uint64_t limit)
   active_.end_phase();
   if (first.end) {
     first.text.clear();
-    thread_.core.bodies.give_back(std::exchange(charged_, 0));
+    connection_.bodies().give_back(std::exchange(charged_, 0));
   }
   co_return first;
 }
@@ -209,7 +209,7 @@ Awaitable<bool> WebSocketClient::hand_over(asio::ip::tcp::socket& server, std::s
     auto [error, written] = co_await asio::async_write(server, asio::buffer(next), kTuple);
     if (error) co_return false;
   }
-  thread_.core.bodies.give_back(std::exchange(charged_, 0));
+  connection_.bodies().give_back(std::exchange(charged_, 0));
   server_ = &server;
   pump_bell_.cancel();
   note_traffic(Side::kClient);

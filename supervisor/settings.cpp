@@ -32,6 +32,8 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
   proxy.max_header_bytes = object.integer("max_header_bytes", proxy.max_header_bytes, 1024, 1 << 20);
   proxy.max_json_depth = static_cast<int>(object.integer("max_json_depth", proxy.max_json_depth, 8, 1024));
   proxy.max_connections = object.integer("max_connections", proxy.max_connections, 1, 1'000'000);
+  proxy.address_share_percent =
+      static_cast<int>(object.integer("address_share_percent", proxy.address_share_percent, 0, 100));
   proxy.max_queue = object.integer("max_queue", proxy.max_queue, 0, 1'000'000);
   proxy.first_byte_timeout_s =
       static_cast<int>(object.integer("first_byte_timeout_s", proxy.first_byte_timeout_s, 1, 86400));

@@ -108,7 +108,7 @@ JSON
   cat >"$run/cppworker.json" <<JSON
 { "port": 0, "admin_port": 0, "listen_address": "127.0.0.1", "public_url": "$worker_url",
   "public_key": "$run/public.pem", "benchmark": false, "drain_timeout_s": 1, "log_level": "warning",
-  "proxy": { "threads": $threads, "max_connections": 100000 } }
+  "proxy": { "threads": $threads, "max_connections": 100000, "address_share_percent": 0 } }
 JSON
   env -i PATH=/usr/bin:/bin "$bin/cppworker" run --backend bench --backends "$run/backends" \
     --config "$run/cppworker.json" --run-dir "$run/worker" >"$run/worker.out" 2>&1 &

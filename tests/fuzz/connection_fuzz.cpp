@@ -48,12 +48,14 @@ Requests by_connection(std::string_view input, std::size_t step) {
   asio::io_context io(1);
   DeadlineTicker ticker;
   MemoryBudget bodies(1 << 20);
+  ClientShares clients(bodies, std::nullopt);
   ConnectionLimits limits;
   asio::ip::tcp::socket socket(io);
   socket.assign(asio::ip::tcp::v4(), ends[0]);
   Requests seen;
   {
-    auto connection = std::make_shared<Connection>(std::move(socket), nullptr, limits, bodies, ticker);
+    auto connection =
+        std::make_shared<Connection>(std::move(socket), nullptr, limits, clients.enter_uncounted(), ticker);
     asio::co_spawn(io, serve(connection, seen),
                    [](std::exception_ptr error) { require(!error, "nothing throws"); });
   }
@@ -100,8 +102,10 @@ std::optional<std::string> chunked_body(std::string_view& text) {
     body += text.substr(0, size);
     text.remove_prefix(size + 2);
   }
-  while (auto trailer = take_line(text))
+  while (auto trailer = take_line(text)) {
     if (trailer->empty()) return body;
+    if (trailer->front() == ' ' || trailer->front() == '\t') break;  // folded
+  }
   return std::nullopt;
 }
 

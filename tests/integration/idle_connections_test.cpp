@@ -91,7 +91,8 @@ TEST(IdleConnections, TenThousandAreHeldWithinTheirBudgetAndServed) {
   ASSERT_GT(allowed, 2 * kOtherDescriptors);
   const std::size_t connections = std::min(kConnections, allowed - kOtherDescriptors);
   Autoscaler autoscaler;
-  Worker worker(autoscaler, "tgi");
+  // All of them are one client.
+  Worker worker(autoscaler, "tgi", {}, {{"proxy", {{"address_share_percent", 0}}}});
   json status = worker.wait_for_status([](const json& now) { return now["ready"] == true; });
   ASSERT_TRUE(status.is_object()) << worker.process().output();
   // The proxy hears of it an instant later.

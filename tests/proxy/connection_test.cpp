@@ -105,10 +105,15 @@ TEST_F(ConnectionTest, EndpointsWithoutALimitOfTheirOwnHaveTheProxys) {
 
 TEST_F(ConnectionTest, ConnectionsPastTheLimitAreClosedUnread) {
   setup_.settings.max_connections = 2;
+  setup_.settings.address_share_percent = 0;
   RawClient one = connect(), two = connect();
   EXPECT_EQ(one.exchange(get_request("/ping")).body, "pong");
   EXPECT_EQ(two.exchange(get_request("/ping")).body, "pong");
-  EXPECT_EQ(connect().wait_for_end(), End::kEof);
+  const RawMessage refused = connect().exchange(get_request("/ping"));
+  expect_error(refused, 503, "proxy: too many connections");
+  EXPECT_EQ(refused.header("Retry-After"), "2");
+  EXPECT_EQ(refused.header("Connection"), "close");
+  EXPECT_EQ(proxy().counted(Counter::kConnectionsRefusedFull), 1u);
   one.close();
   proxy().settle();
   EXPECT_EQ(connect().exchange(get_request("/ping")).body, "pong");

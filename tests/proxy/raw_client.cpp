@@ -10,10 +10,13 @@
 namespace cppworker {
 namespace {
 
-UniqueFd connect_to(std::uint16_t port) {
+UniqueFd connect_to(std::uint16_t port, const char* from) {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  if (::inet_pton(AF_INET, from, &address.sin_addr) != 1 ||
+      ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    throw std::runtime_error(std::string("cannot connect from ") + from);
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   // The kernel accepts for the listener: this waits for nobody.
@@ -30,7 +33,7 @@ std::string head_of(std::string_view method, std::string_view target, std::strin
 
 }  // namespace
 
-RawClient::RawClient(std::uint16_t port) : RawSocket(connect_to(port)) {}
+RawClient::RawClient(std::uint16_t port, const char* address) : RawSocket(connect_to(port, address)) {}
 
 std::string get_request(std::string_view target, std::string_view more) {
   return head_of("GET", target, more) + "\r\n";

@@ -11,7 +11,8 @@ namespace cppworker {
 
 class RawClient : public RawSocket {
  public:
-  explicit RawClient(std::uint16_t port);
+  // `address`: another one of this machine's, as 127.0.0.2, where it is to be another client.
+  explicit RawClient(std::uint16_t port, const char* address = "127.0.0.1");
 
   RawMessage read_response() { return read_raw_response(*this); }
   // The answer to a HEAD: a head alone.

@@ -124,7 +124,7 @@ TEST_F(SettingsTest, FileHasAllOfItsMembers) {
     "admin_address": "0.0.0.0", "admin_port": 9100, "public_key": "key.pem", "public_url": "http://198.51.100.1:80",
     "server_url": "http://127.0.0.1:8080", "benchmark": false, "drain_timeout_s": 5,
     "proxy": {"threads": 8, "max_body_bytes": 2048, "max_header_bytes": 4096, "max_json_depth": 9,
-              "max_connections": 10, "max_queue": 0, "first_byte_timeout_s": 11, "between_bytes_timeout_s": 12}})");
+              "max_connections": 10, "address_share_percent": 0, "max_queue": 0, "first_byte_timeout_s": 11, "between_bytes_timeout_s": 12}})");
   flags.backend_dirs = {"/of/flag"};
   const Settings made = settings();
   EXPECT_THAT(made.backend_dirs,
@@ -141,6 +141,7 @@ TEST_F(SettingsTest, FileHasAllOfItsMembers) {
   EXPECT_EQ(made.proxy.max_header_bytes, 4096);
   EXPECT_EQ(made.proxy.max_json_depth, 9);
   EXPECT_EQ(made.proxy.max_connections, 10);
+  EXPECT_EQ(made.proxy.address_share_percent, 0);
   EXPECT_EQ(made.proxy.max_queue, 0);
   EXPECT_EQ(made.proxy.first_byte_timeout_s, 11);
   EXPECT_EQ(made.proxy.between_bytes_timeout_s, 12);
