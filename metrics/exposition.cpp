@@ -97,6 +97,24 @@ void add_present(Families& families, const LedgerSnapshot& books) {
   auto& work = families.emplace_back(
       family("cppworker_work_in_flight", "Work units of the requests now in the worker.", MetricType::Gauge));
   add_gauge(work, {}, units(books.in_flight_amount.work_milli));
+  const OpenNow& open = books.open_now;
+  auto& connections = families.emplace_back(
+      family("cppworker_client_connections",
+             "Connections of clients that are open, idle ones included, a second ago.", MetricType::Gauge));
+  add_gauge(connections, {}, static_cast<double>(open.connections));
+  auto& queue = families.emplace_back(
+      family("cppworker_requests_waiting",
+             "Requests in flight that wait in the proxy for a place at the inference server, a second ago.",
+             MetricType::Gauge));
+  add_gauge(queue, {}, static_cast<double>(open.waiting_requests));
+  auto& queue_bytes = families.emplace_back(
+      family("cppworker_waiting_bytes", "Bytes of the bodies of the requests that wait.", MetricType::Gauge));
+  add_gauge(queue_bytes, {}, static_cast<double>(open.waiting_bytes));
+  auto& buffered = families.emplace_back(
+      family("cppworker_buffered_bytes",
+             "Bytes of large bodies and answers in the proxy's memory, of max_buffered_bytes, a second ago.",
+             MetricType::Gauge));
+  add_gauge(buffered, {}, static_cast<double>(open.buffered_bytes));
   auto& sessions = families.emplace_back(
       family("cppworker_sessions", "Sessions that are open or being closed.", MetricType::Gauge));
   add_gauge(sessions, {}, static_cast<double>(books.sessions));

@@ -195,6 +195,7 @@ void Ledger::finish(const Ticket& ticket, const Finish& finish) {
 }
 
 std::size_t Ledger::settle_where(const std::function<bool(std::uint64_t)>& dead) {
+  clear_open_now(words_, dead);
   std::size_t settled = 0;
   for (std::uint32_t i = 0; i < kSlots; ++i) {
     std::uint64_t owner = words_.load(slot(i) + kSlotOwner);

@@ -85,6 +85,9 @@ class Ledger {
     words_.add(ledger_layout::kCounterTable + static_cast<std::size_t>(counter), n);
   }
 
+  // For a proxy: what it has open now, said anew about once a second until it is settled.
+  void say_open(std::uint64_t owner, const OpenNow& now) { write_open_now(words_, owner, now); }
+
   LedgerSnapshot snapshot();
   Pulse pulse() const { return read_pulse(words_); }
   // The next report begins at these totals, which were reported. A late one doesn't move the base back.

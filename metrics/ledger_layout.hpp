@@ -16,6 +16,7 @@
 //   endpoints     a name and its figures
 //   sessions      what is small of each: state, id, digest of its auth_data, times, sizes of its texts
 //   counters      independent: single atomic additions, no lock, not part of any transaction
+//   open now      what each proxy has open beside that, said by itself now and then (ledger_open_now.hpp)
 //   texts         what is large of each session, too large for the journal (ledger_sessions.hpp)
 #pragma once
 
@@ -181,13 +182,26 @@ constexpr std::size_t session(std::size_t index) {
 }
 
 // counters
-inline constexpr std::size_t kCounters = 64;
+inline constexpr std::size_t kCounters = 48;
 inline constexpr std::size_t kCounterTable = next_line(session(kSessions));
+
+// open now. Proxies that live at once: one, and while it is replaced two; a third may not be settled yet.
+inline constexpr std::size_t kOpenNowPlaces = 3;
+inline constexpr std::size_t kOpenNowOwner = 0;  // the proxy's instance id; 0 when the place is free
+inline constexpr std::size_t kOpenNowFigures = 1;
+inline constexpr std::size_t kOpenNowWords = 5;
+inline constexpr std::size_t kOpenNowTable = kCounterTable + kCounters;
+inline constexpr std::size_t kOpenNowRoom = 16;
+static_assert(kOpenNowPlaces * kOpenNowWords <= kOpenNowRoom);
+
+constexpr std::size_t open_now(std::size_t place) {
+  return kOpenNowTable + place * kOpenNowWords;
+}
 
 // texts. auth_data with every member at its limit has some 7700 bytes (proxy/envelope.hpp).
 enum class SessionText { kAuthData, kOnCloseRoute, kOnClosePayload };
 inline constexpr std::array<std::size_t, kSessionTextKinds> kSessionTextBytes = {8192, 256, 16384};
-inline constexpr std::size_t kSessionTexts = next_line(kCounterTable + kCounters);
+inline constexpr std::size_t kSessionTexts = next_line(kOpenNowTable + kOpenNowRoom);
 inline constexpr std::size_t kSessionTextWords =
     (kSessionTextBytes[0] + kSessionTextBytes[1] + kSessionTextBytes[2]) / sizeof(std::uint64_t);
 

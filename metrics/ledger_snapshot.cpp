@@ -115,6 +115,7 @@ LedgerSnapshot read_snapshot(LedgerWords words) {
   }
   read.distinct_reqnums = words.load(kDistinctCount);
   read.sessions = count_sessions(words);
+  read.open_now = read_open_now(words);
   read.succeeded = queue(words, true);
   read.failed = queue(words, false);
   for (std::size_t i = 0; i < kEndpoints && words.load(endpoint(i) + kEndpointName) != 0; ++i)

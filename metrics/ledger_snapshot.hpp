@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "metrics/ledger_layout.hpp"
+#include "metrics/ledger_open_now.hpp"
 #include "metrics/ledger_words.hpp"
 
 namespace cppworker {
@@ -115,6 +116,7 @@ struct LedgerSnapshot {
   std::vector<InFlightRequest> in_flight;
   std::uint64_t distinct_reqnums = 0;
   std::size_t sessions = 0;  // that are there, closing ones included
+  OpenNow open_now;          // over all proxies
   FinishedQueue succeeded, failed;
   std::vector<EndpointFigures> endpoints;
   std::array<std::uint64_t, kCounterCount> counters{};

@@ -20,6 +20,11 @@ class LedgerWords {
   void store_release(std::size_t word, std::uint64_t value) {
     at(word).store(value, std::memory_order_release);
   }
+  // Makes a word that is 0 `mine`. True where it is `mine` now, or was already.
+  bool claim(std::size_t word, std::uint64_t mine) {
+    std::uint64_t found = 0;
+    return at(word).compare_exchange_strong(found, mine, std::memory_order_relaxed) || found == mine;
+  }
   void add(std::size_t word, std::uint64_t n) { at(word).fetch_add(n, std::memory_order_relaxed); }
 
   std::uint64_t* address(std::size_t word) const { return base_ + word; }

@@ -75,6 +75,9 @@ Families supervisor_families(const SupervisorFigures& figures) {
   add_plain_gauge(families, "cppworker_ready", "1 while requests are forwarded.", figures.ready ? 1 : 0);
   add_plain_gauge(families, "cppworker_public_key_present",
                   "1 while there is a public key to check signatures with.", figures.has_public_key ? 1 : 0);
+  add_plain_gauge(families, "cppworker_unsecured",
+                  "1 where no signature is asked for, because UNSECURED is set: for local development only.",
+                  figures.unsecured ? 1 : 0);
   add_plain_gauge(families, "cppworker_uptime_seconds", "Since the supervisor started.",
                   figures.uptime_seconds);
   add_plain_gauge(families, "cppworker_max_perf", "Work units per second, by the benchmark.",

@@ -28,6 +28,7 @@ struct SupervisorFigures {
   bool unwell = false;                             // ready, but nothing new is let in
   bool ready = false;
   bool has_public_key = false;
+  bool unsecured = false;  // no signature is asked for
   double uptime_seconds = 0;
 
   // By cause, such as "exit" or "health"; those that never were with 0, so that the first one is an increase.

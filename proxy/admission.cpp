@@ -129,4 +129,9 @@ std::size_t Admission::queued() const {
   return queue_.size();
 }
 
+std::uint64_t Admission::queued_bytes() const {
+  std::lock_guard lock(mutex_);
+  return queued_bytes_;
+}
+
 }  // namespace cppworker

@@ -108,6 +108,7 @@ class Admission {
 
   std::size_t inside() const;
   std::size_t queued() const;
+  std::uint64_t queued_bytes() const;
 
  private:
   std::chrono::seconds rounded(std::chrono::duration<double> wait) const;

@@ -16,6 +16,7 @@
 #include "launchers/backend_definition.hpp"
 #include "proxy/control_client.hpp"
 #include "proxy/listener.hpp"
+#include "proxy/open_now.hpp"
 #include "proxy/privileges.hpp"
 #include "proxy/proxy_core.hpp"
 #include "proxy/session_keeper.hpp"
@@ -217,6 +218,7 @@ class ProxyApp {
   Awaitable<> report_alive() {
     std::vector<std::uint64_t> seen(threads_.size(), 0);
     while (true) {
+      core_.ledger.say_open(core_.owner, open_now(core_));
       bool all = true;
       for (std::size_t i = 0; i < threads_.size(); ++i)
         all = all && threads_[i]->turns.load(std::memory_order_relaxed) != seen[i];

@@ -111,6 +111,7 @@ SupervisorFigures figures_of(const WorkerView& view) {
   figures.ready = obstacles(view).empty();
   figures.uptime_seconds = seconds(std::chrono::steady_clock::now() - view.started);
   figures.has_public_key = !view.keys.keys().empty();
+  figures.unsecured = view.settings.proxy.unsecured;
   const auto& failures = view.model.service().failures();
   for (FailureCause cause : kFailureCauses) {
     const auto found = failures.find(std::string(name_of(cause)));

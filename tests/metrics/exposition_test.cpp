@@ -111,6 +111,18 @@ TEST_F(ExpositionTest, FiguresOfTheBooksAppear) {
   EXPECT_EQ(read.at("cppworker_sent_bytes_total"), 12345678901);
 }
 
+TEST_F(ExpositionTest, WhatProxiesHaveOpenIsAddedUp) {
+  ledger_->say_open(kOwner,
+                    {.connections = 10, .waiting_requests = 2, .waiting_bytes = 300, .buffered_bytes = 4000});
+  ledger_->say_open(kOwner + 1,
+                    {.connections = 1, .waiting_requests = 1, .waiting_bytes = 1, .buffered_bytes = 1});
+  Scrape read = scraped();
+  EXPECT_EQ(read.at("cppworker_client_connections"), 11);
+  EXPECT_EQ(read.at("cppworker_requests_waiting"), 3);
+  EXPECT_EQ(read.at("cppworker_waiting_bytes"), 301);
+  EXPECT_EQ(read.at("cppworker_buffered_bytes"), 4001);
+}
+
 TEST_F(ExpositionTest, HistogramsAreCumulativeAndComplete) {
   Acceptance wanted = request(1);
   wanted.endpoint = ledger_->endpoint("POST /generate");

@@ -153,6 +153,16 @@ TEST_F(ProxyProcessTest, SaysThatItServesAndDoes) {
   EXPECT_EQ(ask(get_request("/health")).status(), 503);
 }
 
+TEST_F(ProxyProcessTest, SaysInTheBooksWhatItHasOpen) {
+  start();
+  RawClient one(port_), two(port_);
+  EXPECT_EQ(one.exchange(get_request("/ping")).body, "pong");
+  EXPECT_EQ(two.exchange(get_request("/ping")).body, "pong");
+  auto until = std::chrono::steady_clock::now() + kHangGuard;
+  while (ledger_->snapshot().open_now.connections != 2)
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << "it doesn't say so";
+}
+
 TEST_F(ProxyProcessTest, ForwardsWhenTheModelIsReady) {
   start();
   make_ready();

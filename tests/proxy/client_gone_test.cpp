@@ -1,5 +1,6 @@
 // A client that goes away is noticed in every phase of its request: the inference server stops computing for
 // it, its place is free, and the books say cancelled.
+#include "proxy/open_now.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
@@ -122,11 +123,18 @@ TEST_P(ClientGoneTest, InTheQueue) {
   setup_.backend.max_concurrency = 1;
   Exchange busy = begin(generate());
   RawClient second = connect(), third = connect();
+  std::size_t bytes = 0;
   for (auto [client, index] : {std::pair{&second, 2}, {&third, 3}}) {
-    client->send(generate_as(index));
+    const std::string request = generate_as(index);
+    bytes += request.size() - request.find("\r\n\r\n") - 4;
+    client->send(request);
     proxy().settle();
   }
   EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 2u);
+  const OpenNow now = open_now(proxy().core());
+  EXPECT_EQ(now.connections, 3u);
+  EXPECT_EQ(now.waiting_requests, 2u);
+  EXPECT_EQ(now.waiting_bytes, bytes);
   leave(second);
   proxy().settle();
   EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 1u);

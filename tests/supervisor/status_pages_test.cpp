@@ -161,6 +161,7 @@ TEST_F(StatusPagesTest, CountsForPrometheus) {
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_phase{phase=\"launch\"} 1\n"));
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_load_quiet_seconds "));
   EXPECT_THAT(before.body, HasSubstr("cppworker_public_key_present 0\n"));
+  EXPECT_THAT(before.body, HasSubstr("cppworker_unsecured 0\n"));
   EXPECT_THAT(before.body, HasSubstr("cppworker_model_restarts_total{cause=\"health\"} 0\n"));
   EXPECT_THAT(before.body, Not(HasSubstr("cppworker_report_lag_seconds"))) << "it stands alone";
 
@@ -177,6 +178,7 @@ TEST_F(StatusPagesTest, CountsForPrometheus) {
   EXPECT_THAT(after, Not(HasSubstr("cppworker_model_load_quiet_seconds ")));
   EXPECT_THAT(after, HasSubstr("cppworker_model_unwell 0\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_proxy_restarts_total 1\n"));
+  EXPECT_THAT(after, HasSubstr("cppworker_unsecured 1\n"));
   EXPECT_THAT(after, HasSubstr("cppworker_ready 0\n"));
 }
 
