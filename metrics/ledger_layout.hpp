@@ -170,7 +170,8 @@ inline constexpr std::size_t kSessionExpiration = kSessionCreated + 1;
 inline constexpr std::size_t kSessionClosingSince = kSessionExpiration + 1;  // valid while it is closing
 inline constexpr std::size_t kSessionSizes = kSessionClosingSince + 1;       // bytes of each text
 inline constexpr std::size_t kSessionTextHash = kSessionSizes + kSessionTextKinds;
-inline constexpr std::size_t kSessionWords = next_line(kSessionTextHash + 1);
+inline constexpr std::size_t kSessionSource = kSessionTextHash + 1;  // who asked for it: grant, address
+inline constexpr std::size_t kSessionWords = next_line(kSessionSource + 1);
 inline constexpr std::size_t kSessionTable = next_line(endpoint(kEndpoints));
 
 inline constexpr std::uint64_t kSessionFree = 0;

@@ -143,18 +143,21 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
     if (verdict == Verdict::kReplayed) return SessionCreation::kReplayed;
     if (verdict == Verdict::kStale) return SessionCreation::kStale;
   }
-  std::size_t taken = 0, own = 0;
+  std::size_t taken = 0, of_grant = 0, of_address = 0;
   std::optional<std::size_t> free;
   for (std::size_t i = 0; i < kSessions; ++i) {
     if (books.get(session(i) + kSessionState) != kSessionFree) {
       ++taken;
-      if (owned_by(books, i, wanted.auth_digest)) ++own;
+      const std::uint64_t source = books.get(session(i) + kSessionSource);
+      if (static_cast<std::uint32_t>(source) == wanted.grant) ++of_grant;
+      if (wanted.address != 0 && static_cast<std::uint32_t>(source >> 32) == wanted.address) ++of_address;
     } else if (!free) {
       free = i;
     }
   }
   if (taken >= most || !free) return SessionCreation::kFull;
-  if (own >= wanted.most_of_owner) return SessionCreation::kOwnFull;
+  if (of_grant >= wanted.most_of_grant) return SessionCreation::kGrantFull;
+  if (of_address >= wanted.most_of_address) return SessionCreation::kAddressFull;
 
   std::size_t place = session(*free);
   std::array<std::size_t, kSessionTextKinds> sizes = {wanted.auth_data.size(), wanted.on_close_route.size(),
@@ -176,6 +179,7 @@ SessionCreation create_session(LedgerTransaction& books, const NewSession& wante
   books.set(place + kSessionExpiration, static_cast<std::uint64_t>(now + wanted.lifetime_ms));
   for (std::size_t i = 0; i < kSessionTextKinds; ++i) books.set(place + kSessionSizes + i, sizes[i]);
   books.set(place + kSessionTextHash, hash);
+  books.set(place + kSessionSource, std::uint64_t{wanted.address} << 32 | wanted.grant);
   if (wanted.reqnum_once) use_reqnum(books, *wanted.reqnum_once);
   return SessionCreation::kCreated;
 }

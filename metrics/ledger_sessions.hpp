@@ -49,7 +49,11 @@ struct NewSession {
   std::string_view auth_data;
   std::string_view on_close_route;
   std::string_view on_close_payload;
-  std::size_t most_of_owner = ledger_layout::kSessions;  // with this auth_digest, this one included
+  // Who asked for it, twice: by the route that was granted, and by the client's address (0: not counted).
+  // Opaque here. How many sessions of each may be there, this one included.
+  std::uint32_t grant = 0, address = 0;
+  std::size_t most_of_grant = ledger_layout::kSessions;
+  std::size_t most_of_address = ledger_layout::kSessions;
   // Of a full signature, which covers it: used up by the creation, and by nothing but that.
   std::optional<std::uint64_t> reqnum_once = {};
 };
@@ -65,11 +69,12 @@ struct SessionRecord {
 
 enum class SessionCreation {
   kCreated,
-  kFull,      // as many as allowed are there already
-  kOwnFull,   // as many of this auth_data as allowed are there already
-  kReplayed,  // reqnum_once was accepted before
-  kStale,     // or is too far below the highest accepted one
-  kLocked,    // a stopped process holds the ledger's lock
+  kFull,         // as many as allowed are there already
+  kGrantFull,    // as many of this grant as allowed are there already
+  kAddressFull,  // the same of this address
+  kReplayed,     // reqnum_once was accepted before
+  kStale,        // or is too far below the highest accepted one
+  kLocked,       // a stopped process holds the ledger's lock
 };
 
 enum class SessionVerdict {

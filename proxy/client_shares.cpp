@@ -20,6 +20,13 @@ std::uint64_t key_of(const boost::asio::ip::address& address) {
 
 }  // namespace
 
+std::uint32_t ClientShares::Place::address_tag() const {
+  if (shares_ == nullptr) return 0;
+  // Fibonacci hashing: neighbours don't fall together, and a stranger has nothing to gain if some do.
+  const std::uint64_t mixed = client_->first * 0x9e3779b97f4a7c15;
+  return std::max<std::uint32_t>(static_cast<std::uint32_t>(mixed >> 32), 1);
+}
+
 std::optional<ClientShares::Place> ClientShares::enter(const boost::asio::ip::address& address) {
   if (!limits_) return enter_uncounted();
   const std::uint64_t key = key_of(address);
@@ -40,13 +47,17 @@ std::size_t ClientShares::addresses() const {
   return clients_.size();
 }
 
+std::size_t address_share(const ProxySettings& settings, std::size_t of_all) {
+  if (settings.address_share_percent == 0) return of_all;
+  return std::max<std::size_t>(of_all * static_cast<std::size_t>(settings.address_share_percent) / 100, 1);
+}
+
 std::optional<ClientShares::Limits> share_limits(const ProxySettings& settings, std::uint64_t largest_body) {
   if (settings.address_share_percent == 0) return std::nullopt;
-  auto share = [&](std::int64_t of_all) { return of_all * settings.address_share_percent / 100; };
-  ClientShares::Limits limits;
-  limits.connections = std::max<std::int64_t>(share(settings.max_connections), 1);
-  limits.body_bytes = std::max(static_cast<std::uint64_t>(share(settings.max_buffered_bytes)), largest_body);
-  return limits;
+  auto share = [&](std::int64_t of_all) { return address_share(settings, static_cast<std::size_t>(of_all)); };
+  return ClientShares::Limits{
+      .connections = static_cast<std::int64_t>(share(settings.max_connections)),
+      .body_bytes = std::max<std::uint64_t>(share(settings.max_buffered_bytes), largest_body)};
 }
 
 }  // namespace cppworker

@@ -51,6 +51,11 @@ class ClientShares {
 
     // What the connection's bodies are charged to: to the address's share, and to the budget of all.
     MemoryBudget& bodies() const { return *bodies_; }
+    // Of the address, for who counts by it beyond the connection: the same in every proxy of this machine. 0:
+    // not counted.
+    std::uint32_t address_tag() const;
+    // Tells the clients that have a connection apart; the same for all that aren't counted.
+    const void* client() const { return bodies_; }
 
    private:
     friend class ClientShares;
@@ -82,6 +87,9 @@ class ClientShares {
   mutable std::mutex mutex_;
   Table clients_;
 };
+
+// Of so much, what one address may have, by the settings: one at least.
+std::size_t address_share(const ProxySettings& settings, std::size_t of_all);
 
 // By the settings; nullopt: they say that there are none. A share is never smaller than one body of
 // `largest_body` bytes.

@@ -78,6 +78,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   ClientStream& stream() { return stream_; }
   // What this client's bodies are charged to.
   MemoryBudget& bodies() const { return client_.bodies(); }
+  const ClientShares::Place& client() const { return client_; }
 
   // Forgets the request, and its memory: idle connections hold no buffers.
   void finish_request();

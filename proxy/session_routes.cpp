@@ -70,7 +70,10 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
   if (request.acceptance.once) session.reqnum_once = request.acceptance.reqnum;
   std::int64_t now = unix_milliseconds();
   auto most = static_cast<std::size_t>(thread.core.settings.max_sessions);
-  session.most_of_owner = std::max<std::size_t>(most / kOwnersShare, 1);
+  session.grant = static_cast<std::uint32_t>(request.envelope.auth.reqnum_value);
+  session.most_of_grant = std::max<std::size_t>(most / kGrantsShare, 1);
+  session.address = connection.client().address_tag();
+  session.most_of_address = address_share(thread.core.settings, most);
   SessionCreation creation = thread.core.ledger.create_session(session, most, now);
   switch (creation) {
     case SessionCreation::kCreated:
@@ -81,7 +84,8 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
     case SessionCreation::kStale:
       return *replayed(thread, Verdict::kStale);
     case SessionCreation::kFull:
-    case SessionCreation::kOwnFull:
+    case SessionCreation::kGrantFull:
+    case SessionCreation::kAddressFull:
     case SessionCreation::kLocked:
       break;
   }

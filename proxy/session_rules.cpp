@@ -181,10 +181,12 @@ Refusal refuse_creation(SessionCreation creation) {
   if (creation == SessionCreation::kLocked) return locked();
   if (creation == SessionCreation::kReplayed) return refuse(401, "proxy: this request was seen before");
   if (creation == SessionCreation::kStale) return refuse(401, "proxy: this request is too old");
-  Refusal refusal = refuse(429, creation == SessionCreation::kOwnFull
-                                    ? "proxy: as many sessions as one route's auth_data may have are open; "
-                                      "end one, or ask for another route"
-                                    : "proxy: as many sessions as this worker takes are open");
+  std::string_view text = "proxy: as many sessions as this worker takes are open";
+  if (creation == SessionCreation::kGrantFull)
+    text = "proxy: as many sessions as one route may have are open; end one, or ask for another route";
+  if (creation == SessionCreation::kAddressFull)
+    text = "proxy: as many sessions as one client address may have are open; end one";
+  Refusal refusal = refuse(429, text);
   refusal.retry_after_s = kRetryWhenFull;
   return refusal;
 }

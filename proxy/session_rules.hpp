@@ -22,10 +22,13 @@ inline constexpr double kDefaultSessionLifetime = 60;  // seconds
 // It is pushed on by each request, and so need be no longer than the longest one (whole_timeout_s): what is
 // left behind holds a place that long, and there are ten.
 inline constexpr double kLongestSessionLifetime = 6 * 3600;
-// Of all sessions, what one auth_data may have open: one part in this, and at least one. A client asks for a
-// route for each session, and gets other auth_data each time. A url-only signature is no measure of that: it
-// is the same for all clients.
-inline constexpr std::size_t kOwnersShare = 4;
+// Of all sessions, what one grant may have open: one part in this, and at least one. A client asks for a
+// route for each session, and gets another reqnum each time.
+//
+// So the reqnum is what tells grants apart: nothing else of auth_data does so for all signatures. A url-only
+// one is the same for all clients; cost, endpoint and ignored members are whatever the client writes. It
+// doesn't cover the reqnum either, so who makes reqnums up is held by the share of his address alone.
+inline constexpr std::size_t kGrantsShare = 4;
 // The bodies of the session routes, in bytes: twice the texts that a session keeps, for blanks and escapes.
 inline constexpr std::size_t kLargestSessionBody = 64 * 1024;
 

@@ -79,6 +79,31 @@ TEST_F(LedgerSessionsTest, CreatedSessionIsFoundAsItWasGiven) {
   EXPECT_EQ(ledger_->session_count(), 2u);
 }
 
+TEST_F(LedgerSessionsTest, WhoAskedIsCountedByGrantAndByAddress) {
+  auto create_for = [&](int number, std::uint32_t grant, std::uint32_t address) {
+    std::string name = id(number);
+    NewSession wanted = session(name, number);
+    wanted.grant = grant;
+    wanted.address = address;
+    wanted.most_of_grant = 1;
+    wanted.most_of_address = 2;
+    return ledger_->create_session(wanted, kMost, kNow);
+  };
+  EXPECT_EQ(create_for(1, 11, 7), SessionCreation::kCreated);
+  EXPECT_EQ(create_for(2, 11, 8), SessionCreation::kGrantFull);
+  EXPECT_EQ(create_for(2, 12, 7), SessionCreation::kCreated);
+  EXPECT_EQ(create_for(3, 13, 7), SessionCreation::kAddressFull);
+  reopen();
+  EXPECT_EQ(create_for(3, 13, 7), SessionCreation::kAddressFull) << "it is in the books";
+  EXPECT_EQ(begin_close(1), SessionVerdict::kOpen);
+  EXPECT_EQ(create_for(3, 11, 7), SessionCreation::kGrantFull) << "a closing one counts";
+  ledger_->remove_session(id(1));
+  EXPECT_EQ(create_for(3, 11, 7), SessionCreation::kCreated);
+  for (int i = 4; i <= 7; ++i)
+    EXPECT_EQ(create_for(i, static_cast<std::uint32_t>(20 + i), 0), SessionCreation::kCreated)
+        << "without an address it isn't counted by one";
+}
+
 TEST_F(LedgerSessionsTest, TextsOfEveryLengthComeBackWhole) {
   auto text = [](std::size_t size, char first) {
     std::string made(size, '\0');

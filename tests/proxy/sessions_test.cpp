@@ -125,13 +125,18 @@ TEST_F(SessionsTest, ASignedCreationIsGoodOnce) {
   EXPECT_EQ(proxy().counted(Counter::kAuthStale), 1u);
 }
 
-// A url-only signature is good for ever: with one, a client could open all that there are.
-TEST_F(SessionsTest, OneAuthDataHasAShareOfThem) {
+// A url-only signature is good for ever, and covers nothing that a client can't write otherwise: with one,
+// somebody could open all that there are.
+TEST_F(SessionsTest, OneRouteHasAShareOfThemWhateverElseItsAuthDataSays) {
   setup_.settings.max_sessions = 8;
   Route route = next_route(), other = next_route();
   route.covers = other.covers = SignedText::kUrlOnly;
   std::string first = open(route);
-  open(route);
+  Route varied = route;
+  varied.cost = "18";
+  varied.endpoint = "another";
+  varied.request_idx = 5;
+  open(varied);
   RawMessage refused = connect().exchange(creation(route));
   EXPECT_EQ(refused.status(), 429);
   EXPECT_NE(refused.header("Retry-After"), "");
@@ -139,6 +144,22 @@ TEST_F(SessionsTest, OneAuthDataHasAShareOfThem) {
   open(other);
   EXPECT_EQ(ask("end", first, route).status(), 200);
   open(route);
+}
+
+TEST_F(SessionsTest, OneAddressHasAShareOfThemWhicheverRoutesItShows) {
+  setup_.settings.max_sessions = 4;
+  std::vector<Route> routes;
+  for (int i = 0; i < 4; ++i) {
+    routes.push_back(next_route());
+    routes.back().covers = SignedText::kUrlOnly;
+  }
+  open(routes[0]);
+  open(routes[1]);
+  RawMessage refused = connect().exchange(creation(routes[2]));
+  EXPECT_EQ(refused.status(), 429);
+  EXPECT_NE(refused.header("Retry-After"), "");
+  EXPECT_THAT(refused.body, testing::HasSubstr("one client address"));
+  EXPECT_EQ(RawClient(proxy().port(), "127.0.0.2").exchange(creation(routes[3])).status(), 201);
 }
 
 TEST_F(SessionsTest, ARefusedCreationUsesNothingUp) {
