@@ -76,6 +76,15 @@ bool has_control_characters(boost::beast::string_view text) {
                      [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7f; });
 }
 
+// What stands behind the line of the last chunk, which ends with `extension`, up to the empty line.
+std::string_view trailers_behind(std::string_view buffered, boost::beast::string_view extension) {
+  constexpr std::string_view kLineEnd = "\r\n";
+  std::string_view text =
+      buffered.substr(static_cast<std::size_t>(extension.data() + extension.size() - buffered.data()));
+  text = text.substr(0, text.find("\r\n\r\n") + 2 * kLineEnd.size());
+  return text.substr(kLineEnd.size());
+}
+
 // An error inside a chunked body as an answer. Everything that isn't said apart is a malformed request.
 Refusal explain(const error_code& error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message) return silence();
@@ -293,9 +302,12 @@ Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t leng
 Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t limit) {
   chunk_parser_->body_limit(limit);
   std::uint64_t chunks = 0;
-  // Lives as long as the parser is given bytes: in this function.
-  auto check_chunk = [this, &chunks](std::uint64_t, boost::beast::string_view extension, error_code& error) {
+  // Lives as long as the parser is given bytes: in this function. The last chunk comes with all trailers
+  // behind it in the buffer, of which the parser would take folded ones.
+  auto check_chunk = [this, &chunks](std::uint64_t size, boost::beast::string_view extension,
+                                     error_code& error) {
     if (has_control_characters(extension)) error = http::error::bad_chunk_extension;
+    if (size == 0 && check_trailers(trailers_behind(buffered(), extension))) error = http::error::bad_field;
     if (++chunks > kFreeChunks + body_.size() / kLeastChunk) error = http::error::bad_chunk;
   };
   chunk_parser_->on_chunk_header(check_chunk);

@@ -117,16 +117,11 @@ struct Framing {
   }
 };
 
-}  // namespace
-
-std::optional<HeadProblem> check_request_head(std::string_view head) {
+// The lines up to the empty one, with nothing behind it.
+std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framing) {
   std::string_view line;
-  bool http_1_0 = false;
-  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
-  if (auto problem = check_request_line(line, http_1_0)) return problem;
-  Framing framing;
   for (std::size_t headers = 0;; ++headers) {
-    if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+    if (!next_line(lines, line)) return malformed("proxy: lines must end in CR LF");
     if (line.empty()) break;
     if (headers == kMostHeaders) return HeadProblem{431, "proxy: too many headers"};
     if (line.front() == ' ' || line.front() == '\t') return malformed("proxy: folded header lines");
@@ -138,8 +133,28 @@ std::optional<HeadProblem> check_request_head(std::string_view head) {
     if (!all_of_class(value, kValue)) return malformed("proxy: control characters in a header");
     if (auto problem = framing.see(name, value)) return problem;
   }
-  if (!head.empty()) return malformed("proxy: malformed request head");
+  if (!lines.empty()) return malformed("proxy: malformed request head");
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<HeadProblem> check_request_head(std::string_view head) {
+  std::string_view line;
+  bool http_1_0 = false;
+  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+  if (auto problem = check_request_line(line, http_1_0)) return problem;
+  Framing framing;
+  if (auto problem = check_headers(head, framing)) return problem;
   return framing.judge(http_1_0);
+}
+
+std::optional<HeadProblem> check_trailers(std::string_view trailers) {
+  Framing framing;
+  if (auto problem = check_headers(trailers, framing)) return problem;
+  if (framing.lengths + framing.codings + framing.hosts > 0)
+    return malformed("proxy: a header that can't be a trailer");
+  return std::nullopt;
 }
 
 std::optional<HeadProblem> check_unfinished_head(std::string_view head) {

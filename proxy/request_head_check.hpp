@@ -29,4 +29,9 @@ std::optional<HeadProblem> check_request_head(std::string_view head);
 // good head, so that nobody waits for the rest. `head` is what has come so far.
 std::optional<HeadProblem> check_unfinished_head(std::string_view head);
 
+// Of a chunked body's trailers, whose end is the empty line at the end of `trailers`: their lines must be as
+// a head's are, and none may say where a request ends or for whom it is (RFC 9110 section 6.5.1). They aren't
+// forwarded; but what reads them leniently could take them for something else.
+std::optional<HeadProblem> check_trailers(std::string_view trailers);
+
 }  // namespace cppworker

@@ -94,6 +94,12 @@ INSTANTIATE_TEST_SUITE_P(
            Shape{"TrailerIsContentLength", chunked_with("5\r\nhello\r\n0\r\nContent-Length: 7\r\n\r\n")},
            Shape{"TrailerIsTransferEncoding",
                  chunked_with("5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n")},
+           Shape{"TrailerIsHost", chunked_with("5\r\nhello\r\n0\r\nHost: other\r\n\r\n")},
+           Shape{"TrailerFolded", chunked_with("5\r\nhello\r\n0\r\nX: 1\r\n 2\r\n\r\n")},
+           Shape{"TrailerFoldedWithTab", chunked_with("5\r\nhello\r\n0\r\nX: 1\r\n\t2\r\n\r\n")},
+           Shape{"TrailerBeginsFolded", chunked_with("5\r\nhello\r\n0;a=b\r\n X: 1\r\n\r\n")},
+           Shape{"TrailerWithBareCr", chunked_with("5\r\nhello\r\n0\r\nX: 1\rY: 2\r\n\r\n")},
+           Shape{"TrailerWithBlankBeforeColon", chunked_with("5\r\nhello\r\n0\r\nX : 1\r\n\r\n")},
            Shape{"TrailerWithoutColon", chunked_with("5\r\nhello\r\n0\r\nrubbish\r\n\r\n")}),
     name_of_shape);
 
