@@ -84,7 +84,7 @@ std::optional<Refusal> admit(asio::any_io_executor executor, ProxyThread& thread
 std::optional<Refusal> admit_unsigned(asio::any_io_executor executor, ProxyThread& thread, Request& request) {
   if (auto refusal = check_phase(thread)) return refusal;
   auto waiter = std::make_shared<Admission::Waiter>(std::move(executor), Demand{});
-  Admission& admission = thread.core.endpoints.unsigned_admission();
+  Admission& admission = thread.core.endpoints.unsigned_admission(*request.endpoint);
   if (admission.reserve(waiter).place != Admission::Place::kIn)
     return with_retry(refuse(429, "proxy: too many requests without a signature at once"), kRetryWhenFull);
   request.place = AdmissionPlace(admission, std::move(waiter));

@@ -15,7 +15,8 @@ Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
 
 EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
                              std::size_t max_queue)
-    : unsigned_admission_({.concurrency = kMostUnsigned, .queue_requests = 0}) {
+    : unsigned_requests_({.concurrency = kMostUnsigned, .queue_requests = 0}),
+      unsigned_websockets_({.concurrency = kMostUnsignedWebSockets, .queue_requests = 0}) {
   AdmissionLimits shared;
   shared.concurrency = static_cast<std::size_t>(backend.max_concurrency);
   shared.queue_requests = max_queue;

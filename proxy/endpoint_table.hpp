@@ -25,6 +25,9 @@ namespace cppworker {
 // none: they are for looking at its health, which few do and which takes milliseconds, and anybody may send
 // them. More are refused at once.
 inline constexpr std::size_t kMostUnsigned = 16;
+// WebSockets of such endpoints stay as long as somebody says something: counted apart, so that they don't
+// keep out who looks at the server's health.
+inline constexpr std::size_t kMostUnsignedWebSockets = 64;
 // And the largest body of such an endpoint, unless the backend says otherwise. It is read before it is known
 // whether anybody answers for it.
 inline constexpr std::uint64_t kLargestUnsignedBody = 64 * 1024;
@@ -55,11 +58,14 @@ class EndpointTable {
   const std::deque<Endpoint>& all() const { return endpoints_; }
   std::uint64_t largest_body() const;  // that any of them takes
   std::deque<Admission>& admissions() { return admissions_; }
-  Admission& unsigned_admission() { return unsigned_admission_; }
+  // Of the requests that need no signature to that endpoint.
+  Admission& unsigned_admission(const Endpoint& endpoint) {
+    return endpoint.definition.websocket ? unsigned_websockets_ : unsigned_requests_;
+  }
 
  private:
   std::deque<Admission> admissions_;  // the first is the backend's
-  Admission unsigned_admission_;
+  Admission unsigned_requests_, unsigned_websockets_;
   std::deque<Endpoint> endpoints_;
   std::map<std::string, std::vector<const Endpoint*>, std::less<>> by_path_;
 };

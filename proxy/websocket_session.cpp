@@ -78,7 +78,7 @@ class WebSocketSession {
 
   Awaitable<bool> run_known(std::string envelope) {
     if (is_open()) {
-      if (auto refusal = check_phase(thread_))
+      if (auto refusal = admit_unsigned(connection_.stream().get_executor(), thread_, request_))
         co_return co_await answer(connection_, thread_, request_, *refusal);
     } else {
       if (auto refusal =
@@ -290,7 +290,7 @@ class WebSocketSession {
   }
 
   void finish(Outcome outcome) {
-    request_.place.leave(outcome == Outcome::kServed);
+    request_.place.leave(outcome == Outcome::kServed && !is_open());
     request_.entry.finish(outcome, first_byte_);
     if (!is_open() && failed_by_server()) thread_.core.ledger.count(Counter::kUpstreamFailures);
   }

@@ -60,6 +60,25 @@ TEST_P(WebSocketSessionTest, TakesAFlatFirstMessageToo) {
   EXPECT_EQ(proxy().books().in_flight_amount.work_milli, 4000);
 }
 
+// They stay for long, and anybody may open them.
+TEST_P(WebSocketSessionTest, UnsignedOnesAtOnceAreFew) {
+  std::vector<Conversation> talks;
+  for (std::size_t i = 0; i < kMostUnsignedWebSockets; ++i) talks.push_back(open());
+  RawClient client = connect();
+  RawMessage refused = client.exchange(upgrade_request("/open-stream"));
+  expect_error(refused, 429, "proxy: too many requests without a signature at once");
+  EXPECT_NE(refused.header("Retry-After"), "");
+  EXPECT_FALSE(server_.is_called());
+  Exchange health = begin(get_request("/health"));
+  health.server.answer(200, "well");
+  EXPECT_EQ(health.client.read_response().status(), 200) << "who looks at the health isn't kept out by them";
+
+  talks.front().client.reset();
+  talks.front().server.wait_for_end();
+  proxy().settle();
+  open();
+}
+
 TEST_P(WebSocketSessionTest, RefusesWhoWasNotSent) {
   Route wrong_key = next_route(), elsewhere = next_route(), old = next_route();
   wrong_key.key = make_key(2048);
