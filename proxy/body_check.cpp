@@ -25,7 +25,8 @@ Awaitable<> run_on(asio::thread_pool& checker, Work& work) {
 
 }  // namespace
 
-Awaitable<EnvelopeResult> check_body(ProxyThread& thread, std::string_view body) {
+Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
+                                     std::string_view body) {
   const ProxySettings& settings = thread.core.settings;
   if (body.size() <= kCheckedInPlace) co_return take_apart(body, settings);
   std::optional<EnvelopeResult> result;
@@ -37,7 +38,13 @@ Awaitable<EnvelopeResult> check_body(ProxyThread& thread, std::string_view body)
       failure = std::current_exception();
     }
   };
-  co_await run_on(thread.checker, work);
+  co_await thread.checks.wait(client.client());
+  try {
+    co_await run_on(thread.checker, work);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  thread.checks.leave();
   if (failure) std::rethrow_exception(failure);
   co_return std::move(*result);
 }

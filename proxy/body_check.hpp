@@ -3,7 +3,12 @@
 // somebody who hasn't shown a signature yet, is done on the thread's checker, one at a time.
 //
 // What waits for the checker needs no bound of its own: each is a body past what BodyBuffer gives for
-// nothing, and all of these together are bounded by the memory budget.
+// nothing, and all of these together are bounded by the memory budget. They are taken in fair order
+// (fair_turns.hpp): however many of them one address sends, another one's waits for one of them.
+//
+// Nothing of a large body is believed before all of it is checked, its signature least of all, although
+// clients write auth_data first: a member that comes later may make it another one's (a flat body wrapped),
+// and what is found out early would only tell strangers apart that fair order tells apart as well.
 //
 // Threads: the loop's; the body must live until the answer.
 #pragma once
@@ -19,6 +24,8 @@ namespace cppworker {
 // Around a millisecond of checking.
 inline constexpr std::size_t kCheckedInPlace = 256 * 1024;
 
-Awaitable<EnvelopeResult> check_body(ProxyThread& thread, std::string_view body);
+// `client` sent it.
+Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
+                                     std::string_view body);
 
 }  // namespace cppworker

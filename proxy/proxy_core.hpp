@@ -19,6 +19,7 @@
 #include "proxy/connection.hpp"
 #include "proxy/deadline_ticker.hpp"
 #include "proxy/endpoint_table.hpp"
+#include "proxy/fair_turns.hpp"
 #include "proxy/memory_budget.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/session_requests.hpp"
@@ -72,6 +73,7 @@ struct ProxyThread {
   // Checks large bodies (body_check.hpp). Behind the loop, and so ended before it: what it still has to do
   // goes on there.
   asio::thread_pool checker{1};
+  FairTurns checks{io.get_executor()};  // at the checker
   DeadlineTicker ticker;
   UpstreamPool pool;
   std::vector<std::unique_ptr<WorkloadEvaluator>> workloads;  // by Endpoint::position

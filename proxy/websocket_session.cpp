@@ -5,6 +5,7 @@
 #include "proxy/admit.hpp"
 #include "proxy/answer.hpp"
 #include "proxy/authentication.hpp"
+#include "proxy/body_check.hpp"
 #include "proxy/forwarding.hpp"
 #include "proxy/holding.hpp"
 #include "proxy/query_auth.hpp"
@@ -138,8 +139,8 @@ class WebSocketSession {
     if (!written) co_return false;
     FirstMessage first = co_await client_.read_first_message(request_.endpoint->max_body);
     if (first.end) co_return co_await part(*first.end);
-    if (auto refusal =
-            authenticate(take_apart(first.text, thread_.core.settings), connection_, thread_, request_)) {
+    EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), first.text);
+    if (auto refusal = authenticate(std::move(parsed), connection_, thread_, request_)) {
       if (refusal->status / 100 == 4 && refusal->status != 401)
         thread_.core.ledger.count(bad_request_counter(refusal->status));
       const Goodbye end = say(*refusal);

@@ -419,5 +419,30 @@ TEST_F(HandlerChainTest, OthersAreServedWhileALargeBodyIsChecked) {
   EXPECT_EQ(invalid.read_response().body, R"({"error":"invalid JSON"})");
 }
 
+// Each takes up to half a second: whoever sent many decided how long everybody else's waited to be checked.
+TEST_F(HandlerChainTest, ALargeBodyWaitsForOneOfAnotherAddressAtMost) {
+  const auto body = [&](std::string_view name) {
+    return generate("{\"name\": \"" + std::string(name) + "\", \"text\": \"" +
+                    std::string(kCheckedInPlace, 'x') + "\"}");
+  };
+  std::promise<void> go_on;
+  proxy().on_each_thread([&](ProxyThread& thread) {
+    asio::post(thread.checker, [wait = go_on.get_future().share()] { wait.wait(); });
+  });
+  std::vector<RawClient> clients;
+  for (const char* name : {"many 1", "many 2", "many 3", "another"}) {
+    const bool another = std::string_view(name) == "another";
+    clients.emplace_back(proxy().port(), another ? "127.0.0.2" : "127.0.0.1");
+    clients.back().send(body(name));
+    proxy().settle();
+  }
+  go_on.set_value();
+  std::vector<UpstreamConnectionInTest> servers;
+  for (const char* name : {"many 1", "many 2", "another", "many 3"}) {
+    servers.push_back(server_.accept());
+    EXPECT_THAT(servers.back().read_request().body, testing::HasSubstr(name));
+  }
+}
+
 }  // namespace
 }  // namespace cppworker
