@@ -10,6 +10,7 @@
 #include <boost/beast/http.hpp>
 
 #include "launchers/failure_detector.hpp"
+#include "proxy/body_buffer.hpp"
 #include "proxy/closed_answer.hpp"
 #include "proxy/socket_now.hpp"
 
@@ -49,6 +50,15 @@ Framing framing_for(const Parser& parser, bool head_method, bool http_1_0) {
   if (head_method || status == 204 || status == 304) return Framing::kNone;
   if (parser.content_length()) return Framing::kLength;
   return http_1_0 ? Framing::kClose : Framing::kChunked;
+}
+
+// What nobody reads before its end, other than events, lines, or sound: without a length, the type alone
+// tells that holding it back holds up nobody.
+bool is_document(boost::beast::string_view content_type) {
+  const auto type = content_type.substr(0, content_type.find_first_of("; \t"));
+  for (const char* document : {"application/json", "application/octet-stream", "application/zip"})
+    if (boost::beast::iequals(type, document)) return true;
+  return boost::beast::iequals(type.substr(0, 6), "image/");
 }
 
 // The server has answered while it is still being sent the body, with a refusal, or has closed: it won't read
@@ -252,6 +262,9 @@ class Relay {
       closed.emplace(std::string_view(parser_->get()[http::field::content_type]));
     bool may_gather =
         length && framing_ == Framing::kLength && *length > kLargestPiece && *length <= kMostGathered;
+    bool read_ahead = !length && framing_ != Framing::kNone && request_.gathered != nullptr &&
+                      is_document(parser_->get()[http::field::content_type]);
+    BodyBuffer ahead;
     const GatheredShare share(may_gather ? request_.gathered : nullptr, length.value_or(0));
     std::size_t piece_size = share.held() ? *length
                              : length     ? std::clamp<std::uint64_t>(*length, 1, kLargestPiece)
@@ -266,31 +279,37 @@ class Relay {
       head_sent = true;
     }
     while (true) {
-      std::size_t size = 0;
+      std::string_view data;
       if (!parser_->is_done()) {
-        parser_->get().body().data = piece.get();
-        parser_->get().body().size = piece_size;
-        error_code error = co_await read_piece(piece_size, share.held());
-        size = piece_size - parser_->get().body().size;
-        if (size > 0 && request_.books && is_progress(piece[0]))
-          request_.books->count(Counter::kUpstreamBytes, size);
-        if (result_.status == 200) failures_.see({piece.get(), size});
-        if (closed) closed->see({piece.get(), size});
+        error_code error;
+        if (std::exchange(read_ahead, false)) {
+          error = co_await read_document(ahead);
+          data = ahead.text();
+        } else {
+          ahead.clear();
+          parser_->get().body().data = piece.get();
+          parser_->get().body().size = piece_size;
+          error = co_await read_piece(piece_size, share.held());
+          data = {piece.get(), piece_size - parser_->get().body().size};
+          count_progress(data);
+        }
+        if (result_.status == 200) failures_.see(data);
+        if (closed) closed->see(data);
         bool cut_off = closed && parser_->is_done() && !closed->whole();
         if ((error && error != http::error::need_buffer) || cut_off || aborted()) {
           result_.end = RelayEnd::kBrokeOff;
-          if (size > 0 && !aborted()) {
+          if (!data.empty() && !aborted()) {
             std::span<asio::const_buffer> left =
-                begin_send(head_sent ? std::string_view{} : head, {piece.get(), size}, false);
+                begin_send(head_sent ? std::string_view{} : head, data, false);
             if (!left.empty()) co_await send_rest(left);
           }
           co_return;
         }
-        if (size == 0 && !parser_->is_done()) continue;  // a chunk's frame alone: nothing for the client yet
+        if (data.empty() && !parser_->is_done())
+          continue;  // a chunk's frame alone: nothing for the client yet
       }
       bool last = parser_->is_done();
       if (last) release_server();
-      std::string_view data(piece.get(), size);
       do {
         std::string_view slice = data.substr(0, kLargestPiece);
         data.remove_prefix(slice.size());
@@ -315,6 +334,28 @@ class Relay {
       error = co_await parse_some(std::clamp(piece_size, kHeadStep, kLargestPiece));
     } while (fill && !error && !parser_->is_done() && !aborted());
     co_return error;
+  }
+
+  // All of the rest, or as much as there is room for.
+  Awaitable<error_code> read_document(BodyBuffer& ahead) {
+    while (!parser_->is_done() && !aborted() && ahead.size() < kMostGathered &&
+           ahead.make_room(*request_.gathered, kMostGathered - ahead.size())) {
+      char* begin = ahead.free_begin();
+      const std::size_t room = ahead.free_size();
+      parser_->get().body().data = begin;
+      parser_->get().body().size = room;
+      error_code error = co_await read_piece(room, false);
+      const std::size_t size = room - parser_->get().body().size;
+      ahead.commit(size);
+      count_progress({begin, size});
+      if (error && error != http::error::need_buffer) co_return error;
+    }
+    co_return error_code{};
+  }
+
+  void count_progress(std::string_view piece) {
+    if (!piece.empty() && request_.books && is_progress(piece.front()))
+      request_.books->count(Counter::kUpstreamBytes, piece.size());
   }
 
   // It has done its part: the next request may have it, whatever this one's client does.

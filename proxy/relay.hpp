@@ -4,8 +4,9 @@
 // Back-pressure both ways: one piece of at most kLargestPiece bytes is under way; the next is read when the
 // client has taken it. But where others wait for the inference server, an answer whose length is known is
 // read whole before the client has taken it (`gathered`), so that a slow reader doesn't keep the server from
-// them: what comes in one go anyway, and no stream. A response that broke off is never ended cleanly: the
-// caller closes the client's connection.
+// them: what comes in one go anyway, and no stream. Without a length, a document (JSON, an image) is held
+// back until its end for that. A response that broke off is never ended cleanly: the caller closes the
+// client's connection.
 #pragma once
 
 #include <chrono>

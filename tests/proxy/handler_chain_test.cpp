@@ -386,6 +386,75 @@ TEST_F(HandlerChainTest, AClientThatDoesNotReadDoesNotKeepAServerFromTheNext) {
   EXPECT_EQ(proxy().core().bodies.used(), 0u);
 }
 
+struct Unmeasured {
+  const char* name;
+  std::string headers, begin, end;  // of an answer of 8 MiB
+};
+std::vector<Unmeasured> unmeasured_images(const std::string& image) {
+  return {{"chunked", "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n",
+           chunk(image.substr(0, 1000)) + chunk(image.substr(1000)), std::string(kLastChunk)},
+          {"until the end", "Content-Type: application/octet-stream\r\n", image, ""}};
+}
+
+// As a server answers that compresses, or speaks HTTP/1.0.
+TEST_F(HandlerChainTest, NorDoesOneWhoseAnswerComesWithoutALength) {
+  setup_.backend.max_concurrency = 1;
+  const std::string image(8 << 20, 'i');
+  for (const Unmeasured& answer : unmeasured_images(image)) {
+    SCOPED_TRACE(answer.name);
+    Exchange slow = begin(generate());
+    RawClient next = connect();
+    next.send(generate());
+    slow.server.send("HTTP/1.1 200 OK\r\n" + answer.headers + "\r\n" + answer.begin + answer.end);
+    slow.server.close();
+    UpstreamConnectionInTest server = server_.accept();
+    EXPECT_EQ(server.read_request().target(), "/generate");
+    server.answer(200, "ok", "Connection: close\r\n");
+    EXPECT_EQ(next.read_response().body, "ok");
+    EXPECT_GE(proxy().core().bodies.used(), image.size() - BodyBuffer::kUncharged);
+    EXPECT_EQ(slow.client.read_response().body, image);
+    proxy().settle();
+    EXPECT_EQ(proxy().core().bodies.used(), 0u);
+  }
+}
+
+TEST_F(HandlerChainTest, WhatBrokeOffWhileItWasReadAheadLooksBroken) {
+  setup_.backend.max_concurrency = 1;
+  Exchange call = begin(generate());
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                   chunk("half an image"));
+  call.server.close();
+  read_raw_head(call.client);
+  EXPECT_EQ(call.client.read_to_end(), chunk("half an image"));
+  EXPECT_EQ(call.client.end(), End::kReset);
+}
+
+TEST_F(HandlerChainTest, AnswersThatAreReadAsTheyComeAreNotHeldBack) {
+  setup_.backend.max_concurrency = 1;
+  for (const char* type :
+       {"", "Content-Type: text/event-stream\r\n", "Content-Type: application/x-ndjson\r\n",
+        "Content-Type: audio/mpeg\r\n", "Content-Type: text/plain\r\n"}) {
+    SCOPED_TRACE(type);
+    Exchange call = begin(generate());
+    call.server.send("HTTP/1.1 200 OK\r\n" + std::string(type) + "Transfer-Encoding: chunked\r\n\r\n" +
+                     chunk("one"));
+    read_raw_head(call.client);
+    EXPECT_EQ(read_chunk(call.client), "one");
+    call.server.send(kLastChunk);
+    call.server.close();
+    read_chunk(call.client);
+  }
+}
+
+TEST_F(HandlerChainTest, AnAnswerWithoutALengthThatOutgrowsTheBufferIsReadAsItsClientReads) {
+  setup_.backend.max_concurrency = 1;
+  Exchange slow = begin(generate());
+  slow.server.send("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n");
+  EXPECT_GT(send_until_stuck(slow.server), 16u << 20);
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 1u);
+  EXPECT_LE(proxy().core().bodies.used(), 16u << 20);
+}
+
 TEST_F(HandlerChainTest, AnAnswerTooLargeToBeReadAheadIsReadAsItsClientReads) {
   setup_.backend.max_concurrency = 1;
   Exchange slow = begin(generate());
