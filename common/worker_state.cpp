@@ -10,8 +10,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> kPhases = {"loading", "ready", "unhealthy", "draining"};
-constexpr std::array<std::string_view, 5> kNotices = {"serving", "signatures_failing", "drained",
-                                                      "update_requested", "alive"};
+constexpr std::array<std::string_view, 6> kNotices = {
+    "serving", "signatures_failing", "drained", "update_requested", "alive", "tell_others"};
 
 template <class Enum, std::size_t N>
 Result<Enum> find_name(const std::array<std::string_view, N>& names, const json& value) {

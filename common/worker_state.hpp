@@ -53,11 +53,17 @@ enum class ProxyNotice {
   kDrained,            // draining, and nothing is in flight any more; or retiring, and no connection is left
   kUpdateRequested,    // the holder of the master token wants the instance updated
   kAlive,              // every thread's loop has turned since the last one
+  kTellOthers,         // what this proxy has changed in the ledger may concern other proxies: kLookMessage
 };
 
 // While it serves, the proxy says kAlive this often; when it hasn't for that long, its loops hang.
 inline constexpr std::chrono::seconds kAliveInterval{1};
 inline constexpr std::chrono::seconds kAliveTimeout{5};
+
+// To a proxy: something in the ledger isn't as another proxy left it. A place at the inference server may be
+// free, a session of requests that are open here may be over. It is only a hint: each proxy also looks by
+// itself, if less often, since the supervisor may be stopped.
+inline constexpr std::string_view kLookMessage = "{\"look\":true}\n";
 
 std::string encode(const WorkerState& state);  // with the line's end
 Result<WorkerState> decode_state(std::string_view line);

@@ -105,6 +105,13 @@ LedgerLock Ledger::lock() {
   return held;
 }
 
+void Ledger::put_off(Change change) {
+  std::lock_guard guard(deferred_mutex_);
+  if (deferred_.size() >= kMostDeferred) return;
+  deferred_.push_back(std::move(change));
+  has_deferred_.store(true, std::memory_order_release);
+}
+
 void Ledger::enter_deferred() {
   std::vector<Change> changes;
   {
@@ -123,11 +130,7 @@ bool Ledger::enter(SomeChange change) {
     change();
     return true;
   }
-  std::lock_guard guard(deferred_mutex_);
-  if (deferred_.size() < kMostDeferred) {
-    deferred_.push_back(std::move(change));
-    has_deferred_.store(true, std::memory_order_release);
-  }
+  put_off(std::move(change));
   return false;
 }
 
@@ -194,6 +197,25 @@ void Ledger::finish(const Ticket& ticket, const Finish& finish) {
   });
 }
 
+PlaceAnswer Ledger::share_places(const PlaceClaim& claim) {
+  LedgerLock held = lock();
+  if (held) {
+    LedgerTransaction books = begin();
+    PlaceAnswer answer = cppworker::share_places(books, claim);
+    books.commit();
+    return answer;
+  }
+  // Nobody will hear of a place that is granted by then.
+  PlaceClaim figures = claim;
+  figures.wanted_since = 0;
+  put_off([this, figures] {
+    LedgerTransaction books = begin();
+    cppworker::share_places(books, figures);
+    books.commit();
+  });
+  return {};
+}
+
 std::size_t Ledger::settle_where(const std::function<bool(std::uint64_t)>& dead) {
   clear_open_now(words_, dead);
   std::size_t settled = 0;
@@ -204,6 +226,11 @@ std::size_t Ledger::settle_where(const std::function<bool(std::uint64_t)>& dead)
     settle_request(books, i);
     books.commit();
     ++settled;
+  }
+  for (std::size_t group = 0; group < kPlaceGroups; ++group) {
+    LedgerTransaction books = begin();
+    free_places(books, group, dead);
+    books.commit();
   }
   return settled;
 }

@@ -28,6 +28,7 @@
 #include "metrics/ledger_books.hpp"
 #include "metrics/ledger_file.hpp"
 #include "metrics/ledger_lock.hpp"
+#include "metrics/ledger_places.hpp"
 #include "metrics/ledger_sessions.hpp"
 #include "metrics/ledger_snapshot.hpp"
 
@@ -76,7 +77,12 @@ class Ledger {
   // A second finish of the same ticket does nothing.
   void finish(const Ticket& ticket, const Finish& finish);
 
-  // For the supervisor, once that proxy is dead: its requests become errored. Says how many.
+  // For requests that the inference server takes only so many of at once: ledger_places.hpp. Without the lock
+  // no place is granted, and the figure inside is entered later.
+  PlaceAnswer share_places(const PlaceClaim& claim);
+
+  // For the supervisor, once that proxy is dead: its requests become errored, and its places are free. Says
+  // how many requests.
   std::size_t settle(std::uint64_t owner);
   // The same for everyone else; 0 settles all. At the supervisor's start.
   std::size_t settle_all_except(std::uint64_t owner);
@@ -114,6 +120,7 @@ class Ledger {
   // Runs `change` under the lock, now or with the next call that gets it. False when it was put off.
   template <class SomeChange>
   bool enter(SomeChange change);
+  void put_off(Change change);
   void enter_deferred();
   LedgerTransaction begin() { return LedgerTransaction(words_, options_.test_point); }
   std::size_t settle_where(const std::function<bool(std::uint64_t owner)>& dead);

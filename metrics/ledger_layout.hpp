@@ -15,6 +15,7 @@
 //   in flight     a bitmap of the slots taken, and the slots
 //   endpoints     a name and its figures
 //   sessions      what is small of each: state, id, digest of its auth_data, times, sizes of its texts
+//   places        for each limit of requests at once: what each proxy has inside (ledger_places.hpp)
 //   counters      independent: single atomic additions, no lock, not part of any transaction
 //   open now      what each proxy has open beside that, said by itself now and then (ledger_open_now.hpp)
 //   texts         what is large of each session, too large for the journal (ledger_sessions.hpp)
@@ -30,7 +31,7 @@ namespace cppworker::ledger_layout {
 
 // "cppwldgr" as bytes on a little-endian machine.
 inline constexpr std::uint64_t kMagic = 0x7267646c77707063;
-inline constexpr std::uint64_t kVersion = 2;
+inline constexpr std::uint64_t kVersion = 3;
 
 // A cache line: what the mutex, the totals and the slots are aligned to, so that they don't share one by
 // chance.
@@ -182,9 +183,27 @@ constexpr std::size_t session(std::size_t index) {
   return kSessionTable + index * kSessionWords;
 }
 
+// places. One limit is the backend's, and each endpoint may have its own. One proxy serves, one is about to
+// take over, and four may be finishing what they have; the rest is for dead ones that aren't settled yet.
+inline constexpr std::size_t kPlaceGroups = kEndpoints + 1;
+inline constexpr std::size_t kPlaceHolders = 8;
+inline constexpr std::size_t kPlaceOwner = 0;         // the proxy's instance id; 0 when the entry is free
+inline constexpr std::size_t kPlaceInside = 1;        // its requests at the server
+inline constexpr std::size_t kPlaceWaitingSince = 2;  // monotonic nanoseconds; 0 when none waits for a place
+inline constexpr std::size_t kPlaceWords = 4;
+inline constexpr std::size_t kPlaceTable = next_line(session(kSessions));
+
+// `endpoint`: the slot of the endpoint whose own limit it is; -1: the backend's, of all that have none.
+constexpr std::size_t place_group(int endpoint) {
+  return static_cast<std::size_t>(endpoint + 1);
+}
+constexpr std::size_t place_holder(std::size_t group, std::size_t index) {
+  return kPlaceTable + (group * kPlaceHolders + index) * kPlaceWords;
+}
+
 // counters
 inline constexpr std::size_t kCounters = 48;
-inline constexpr std::size_t kCounterTable = next_line(session(kSessions));
+inline constexpr std::size_t kCounterTable = next_line(place_holder(kPlaceGroups, 0));
 
 // open now. Proxies that live at once: one, and while it is replaced two; a third may not be settled yet.
 inline constexpr std::size_t kOpenNowPlaces = 3;
@@ -220,6 +239,7 @@ inline constexpr std::size_t kTotalWords = kSessionTexts + kSessions * kSessionT
 inline constexpr std::size_t kTotalBytes = kTotalWords * sizeof(std::uint64_t);
 
 static_assert(kDistinctBitsWords + 24 <= kJournalEntries, "the longest acceptance fits into the journal");
+static_assert(kPlaceHolders * 3 <= kJournalEntries, "a dead proxy's places go in one transaction each");
 static_assert(kSlots % 64 == 0 && kDistinctReqnums % 64 == 0);
 static_assert(kMutex % kLineWords == 0 && kTotals % kLineWords == 0 && kSlotTable % kLineWords == 0);
 static_assert(kSessionTextWords % kLineWords == 0);

@@ -17,19 +17,38 @@ std::chrono::seconds Admission::rounded(std::chrono::duration<double> wait) cons
   return std::chrono::seconds(static_cast<std::int64_t>(std::ceil(std::clamp(wait.count(), 1.0, most))));
 }
 
+// False with a limit: it is in the queue then, as far as others know, or refused by who asked.
+bool Admission::takes_at_once(Clock::time_point now) {
+  if (limits_.concurrency == 0) return true;
+  return queue_.empty() && inside_ < limits_.concurrency && share_.update(limits_.concurrency, inside_, now);
+}
+
 Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_point now) {
-  std::lock_guard lock(mutex_);
+  Reservation reservation;
+  bool to_be_told;
+  {
+    std::lock_guard lock(mutex_);
+    reservation = reserve_now(waiter, now);
+    to_be_told = share_.take_to_be_told();
+  }
+  tell_others_if(to_be_told);
+  return reservation;
+}
+
+Admission::Reservation Admission::reserve_now(const WaiterPtr& waiter, Clock::time_point now) {
   const Demand& demand = waiter->demand_;
   std::chrono::duration<double> backlog = rate_.backlog(now);
   if (demand.longest_wait && backlog > *demand.longest_wait)
     return {Place::kTooLong, rounded(backlog - *demand.longest_wait)};
-  bool in = limits_.concurrency == 0 || inside_ < limits_.concurrency;
+  bool in = takes_at_once(now);
   if (!in) {
     bool room = queue_.size() < limits_.queue_requests && demand.bytes <= limits_.queue_bytes - queued_bytes_;
     // A place becomes free with each request that ends.
-    if (!room)
+    if (!room) {
+      fill(now);  // whom the others may take to be waiting isn't
       return {Place::kFull,
               rounded(backlog / static_cast<double>(std::max<std::size_t>(rate_.outstanding(), 1)))};
+    }
   }
   if (!in) queue_.push_back(waiter);  // first: for want of memory it throws, and nothing has happened
   rate_.arrive(now, demand.work_milli);
@@ -40,6 +59,7 @@ Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_p
     return {Place::kIn};
   }
   queued_bytes_ += demand.bytes;
+  waiter->since_ = now;
   waiter->state_ = Waiter::State::kQueued;
   return {Place::kQueued};
 }
@@ -63,25 +83,47 @@ Awaitable<bool> Admission::wait(WaiterPtr waiter) {
 }
 
 void Admission::leave(const WaiterPtr& waiter, bool served, Clock::time_point now) {
-  WaiterPtr next;
+  bool to_be_told;
   {
     std::lock_guard lock(mutex_);
     waiter->state_ = Waiter::State::kGone;
     rate_.end(now, waiter->demand_.work_milli, served);
-    if (queue_.empty()) {
-      --inside_;
-      return;
-    }
-    next = std::move(queue_.front());
+    --inside_;
+    fill(now);
+    to_be_told = share_.take_to_be_told();
+  }
+  tell_others_if(to_be_told);
+}
+
+// The first of the queue go in, as long as there are places; what others know of us is true afterwards.
+void Admission::fill(Clock::time_point now) {
+  if (limits_.concurrency == 0) return;
+  while (true) {
+    std::optional<Clock::time_point> first;
+    if (!queue_.empty() && inside_ < limits_.concurrency) first = queue_.front()->since_;
+    if (!share_.update(limits_.concurrency, inside_, first)) return;
+    WaiterPtr next = std::move(queue_.front());
     queue_.pop_front();
+    ++inside_;
     queued_bytes_ -= next->demand_.bytes;
     rate_.begin(now, next->demand_.work_milli);
     next->state_ = Waiter::State::kIn;
+    wake(next);
   }
-  wake(next);
+}
+
+void Admission::look_again(Clock::time_point now) {
+  bool to_be_told;
+  {
+    std::lock_guard lock(mutex_);
+    fill(now);
+    to_be_told = share_.take_to_be_told();
+  }
+  tell_others_if(to_be_told);
 }
 
 void Admission::give_up(const WaiterPtr& waiter, Clock::time_point now) {
+  bool to_be_told;
   {
     std::lock_guard lock(mutex_);
     if (waiter->state_ != Waiter::State::kQueued) return;
@@ -89,8 +131,11 @@ void Admission::give_up(const WaiterPtr& waiter, Clock::time_point now) {
     queue_.erase(std::find(queue_.begin(), queue_.end(), waiter));
     queued_bytes_ -= waiter->demand_.bytes;
     rate_.give_up(now, waiter->demand_.work_milli);
+    fill(now);
+    to_be_told = share_.take_to_be_told();
   }
   wake(waiter);
+  tell_others_if(to_be_told);
 }
 
 void Admission::abandon(const WaiterPtr& waiter, Clock::time_point now) {
@@ -110,6 +155,11 @@ std::chrono::seconds Admission::expected_wait(Clock::time_point now) const {
 
 void Admission::close() {
   closed_ = true;
+}
+
+// A proxy that ends says nothing more: the supervisor tells the others when it is gone.
+void Admission::tell_others_if(bool to_be_told) const {
+  if (to_be_told && !closed_) share_.tell_others();
 }
 
 void Admission::wake(const WaiterPtr& waiter) const {

@@ -6,6 +6,9 @@
 //   wait():     queued -> in, when those before have left
 //   leave():    the first of the queue goes in, in the place that became free
 //
+// Where another proxy serves beside this one, the N are the server's, not each proxy's: place_share.hpp. Then
+// places may be taken elsewhere, and the queue wait although fewer than N of this process are inside.
+//
 // Reserving and waiting are two steps, so that a request is entered into the books in between: what waits
 // here is load of this worker, and what finds the queue full is not.
 //
@@ -22,6 +25,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "common/async.hpp"
+#include "proxy/place_share.hpp"
 #include "proxy/service_rate.hpp"
 
 namespace cppworker {
@@ -73,10 +77,12 @@ class Admission {
     const Demand demand_;
     std::optional<asio::steady_timer> timer_;  // made by wait(): most requests never wait
     State state_ = State::kNew;                // guarded by Admission::mutex_
+    Clock::time_point since_;                  // when it was reserved; of a queued one
   };
   using WaiterPtr = std::shared_ptr<Waiter>;
 
-  explicit Admission(const AdmissionLimits& limits) : limits_(limits), rate_(limits.concurrency != 0) {}
+  explicit Admission(const AdmissionLimits& limits, PlaceShare share = {})
+      : limits_(limits), share_(std::move(share)), rate_(limits.concurrency != 0) {}
 
   // The rate that the benchmark found, in milli work units a second.
   void declare_rate(double per_second);
@@ -96,14 +102,17 @@ class Admission {
   // Undoes reserve(), whether the waiter is still queued or in by now. Nobody may be waiting on it.
   void abandon(const WaiterPtr& waiter, Clock::time_point now = Clock::now());
 
+  // Places that other processes had may be free by now.
+  void look_again(Clock::time_point now = Clock::now());
+
   // One more at the server keeps others waiting.
   bool is_limited() const { return limits_.concurrency != 0; }
 
   // Until all that is here now is done: what a request that had to leave is told to wait.
   std::chrono::seconds expected_wait(Clock::time_point now = Clock::now()) const;
 
-  // The threads have ended: from now on nobody is woken, since the loops of the waiters go one after the
-  // other.
+  // The threads have ended: from now on nobody is woken or told, since the loops of the waiters go one after
+  // the other.
   void close();
 
   std::size_t inside() const;
@@ -111,11 +120,17 @@ class Admission {
   std::uint64_t queued_bytes() const;
 
  private:
+  // These three under the mutex.
+  Reservation reserve_now(const WaiterPtr& waiter, Clock::time_point now);
+  bool takes_at_once(Clock::time_point now);
+  void fill(Clock::time_point now);
+  void tell_others_if(bool to_be_told) const;  // without the mutex
   std::chrono::seconds rounded(std::chrono::duration<double> wait) const;
   void wake(const WaiterPtr& waiter) const;
 
   const AdmissionLimits limits_;
   mutable std::mutex mutex_;
+  PlaceShare share_;
   ServiceRate rate_;
   std::size_t inside_ = 0;
   std::atomic<bool> closed_ = false;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include "common/logging.hpp"
@@ -30,6 +31,10 @@ using asio::ip::tcp;
 
 // How often a draining proxy looks whether its last request has ended.
 constexpr std::chrono::milliseconds kDrainCheck{50};
+
+// How often it is looked whether another proxy has left a place at the inference server free. It says so at
+// once, by way of the supervisor; this is for a word that gets lost.
+constexpr std::chrono::seconds kPlaceLook{1};
 
 // Twice for each word to the supervisor, so that no loop that turns is found to stand still.
 constexpr std::chrono::milliseconds kTurnInterval = std::chrono::milliseconds(kAliveInterval) / 2;
@@ -63,14 +68,18 @@ class ProxyApp {
       : core_{.settings = settings,
               .owner = owner,
               .ledger = ledger,
-              .endpoints = {backend, ledger, static_cast<std::uint64_t>(settings.max_body_bytes),
-                            static_cast<std::size_t>(settings.max_queue)},
+              .endpoints = {backend,
+                            ledger,
+                            static_cast<std::uint64_t>(settings.max_body_bytes),
+                            static_cast<std::size_t>(settings.max_queue),
+                            {owner, [this] { control_->send(ProxyNotice::kTellOthers); }}},
               .verdicts = {},
               .bodies = MemoryBudget(static_cast<std::uint64_t>(settings.max_buffered_bytes)),
               .connection_limits = {},
               .relay_limits = {},
               .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); },
-              .ask_for_update = [this] { control_->send(ProxyNotice::kUpdateRequested); }} {
+              .ask_for_update = [this] { control_->send(ProxyNotice::kUpdateRequested); },
+              .tell_others = [this] { control_->send(ProxyNotice::kTellOthers); }} {
     core_.connection_limits.last_answer = &core_.retiring;
     core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);
@@ -94,7 +103,9 @@ class ProxyApp {
       if (!error) stop();
     });
     // A state that was taken in by half isn't mended by going on with the next.
-    asio::co_spawn(first(), control_->run([this](const WorkerState& state) { on_state(state); }),
+    asio::co_spawn(first(),
+                   control_->run([this](const WorkerState& state) { on_state(state); },
+                                 [this] { asio::post(first(), [this] { look(); }); }),
                    [this](std::exception_ptr failure) {
                      if (failure) return give_up(failure);
                      spdlog::info("The supervisor is gone");
@@ -114,6 +125,7 @@ class ProxyApp {
       keep(thread.io, "count of turns", [&thread] { return count_turns(thread); });
     }
     keep(first(), "word that it lives", [this] { return report_alive(); });
+    keep(first(), "look for places", [this] { return look_for_places(); });
     control_->send(ProxyNotice::kServing);
     forget_startup_pages();
 
@@ -156,6 +168,19 @@ class ProxyApp {
     spdlog::critical("The proxy ends itself: {}", message_of(failure));
     broken_ = true;
     stop();
+  }
+
+  // Another proxy has changed something in the ledger.
+  void look() {
+    for (Admission& admission : core_.endpoints.admissions()) admission.look_again();
+    look_after_session_requests(core_, unix_milliseconds());
+  }
+
+  Awaitable<> look_for_places() {
+    while (true) {
+      co_await sleep_for(kPlaceLook);
+      for (Admission& admission : core_.endpoints.admissions()) admission.look_again();
+    }
   }
 
   void on_state(const WorkerState& state) {

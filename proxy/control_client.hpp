@@ -18,10 +18,12 @@ class ControlClient {
   // `fd` is a connected stream socket, which becomes ours.
   ControlClient(asio::any_io_executor executor, int fd);
 
-  // Hands each state over; returns when the supervisor has closed its end.
-  Awaitable<> run(std::function<void(const WorkerState&)> on_state);
+  // Hands each state over, and calls `on_look` with each kLookMessage; returns when the supervisor has closed
+  // its end.
+  Awaitable<> run(std::function<void(const WorkerState&)> on_state, std::function<void()> on_look = {});
 
-  // Blocks for as long as the supervisor's buffer is full: notices are few and short.
+  // Blocks for as long as the supervisor's buffer is full: most notices are few and short. Those that come
+  // often are lost then, and others follow.
   void send(ProxyNotice notice);
 
  private:

@@ -14,13 +14,13 @@ Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
 }
 
 EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
-                             std::size_t max_queue)
+                             std::size_t max_queue, const PlaceShare::With& places)
     : unsigned_requests_({.concurrency = kMostUnsigned, .queue_requests = 0}),
       unsigned_websockets_({.concurrency = kMostUnsignedWebSockets, .queue_requests = 0}) {
   AdmissionLimits shared;
   shared.concurrency = static_cast<std::size_t>(backend.max_concurrency);
   shared.queue_requests = max_queue;
-  admissions_.emplace_back(shared);
+  admissions_.emplace_back(shared, PlaceShare(ledger, ledger_layout::place_group(-1), places));
   for (const EndpointDefinition& definition : backend.endpoints) {
     Endpoint& endpoint = endpoints_.emplace_back();
     endpoint.definition = definition;
@@ -35,7 +35,11 @@ EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, s
     if (definition.max_concurrency) {
       AdmissionLimits own = shared;
       own.concurrency = static_cast<std::size_t>(*definition.max_concurrency);
-      endpoint.admission = &admissions_.emplace_back(own);
+      // One that the ledger has no slot for has no group either.
+      PlaceShare share;
+      if (endpoint.ledger_index >= 0)
+        share = PlaceShare(ledger, ledger_layout::place_group(endpoint.ledger_index), places);
+      endpoint.admission = &admissions_.emplace_back(own, std::move(share));
     }
     by_path_[definition.path].push_back(&endpoint);
   }

@@ -46,8 +46,9 @@ Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url);
 
 class EndpointTable {
  public:
+  // `places`: whom the limits of requests at once are shared with.
   EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
-                std::size_t max_queue);
+                std::size_t max_queue, const PlaceShare::With& places = {});
 
   struct Found {
     const Endpoint* endpoint = nullptr;

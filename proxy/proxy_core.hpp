@@ -51,6 +51,8 @@ struct ProxyCore {
   std::atomic<bool> retiring{false};     // another proxy accepts now: connections end with their next answer
   std::function<void()> ask_for_key;     // thread-safe
   std::function<void()> ask_for_update;  // the same
+  // The same: has the other proxies look at the ledger (common/worker_state.hpp, kLookMessage).
+  std::function<void()> tell_others = [] {};
 };
 
 // The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no

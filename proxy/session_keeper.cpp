@@ -91,6 +91,7 @@ Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
 
 Awaitable<> close_session(ProxyThread& thread, SessionRecord session) {
   thread.core.session_requests.close(session.id);
+  thread.core.tell_others();
   if (!session.on_close_route.empty()) co_await call_on_close(thread, session);
   thread.core.ledger.remove_session(session.id);
 }

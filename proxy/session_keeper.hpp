@@ -15,7 +15,8 @@ namespace cppworker {
 // How often expired sessions are looked for (protocol section 5).
 inline constexpr std::chrono::seconds kSessionSweep{5};
 // And how often this process's open requests whether their session is still there: another proxy, which is
-// replacing this one or being replaced by it, may have ended it. One look at the ledger for each session.
+// replacing this one or being replaced by it, may have ended it. It says so at once, by way of the
+// supervisor; this is for a word that gets lost. One look at the ledger for each session.
 inline constexpr std::chrono::seconds kSessionLook{1};
 // The POST to on_close_route, its wait for a place at the inference server included (protocol section 5).
 inline constexpr std::chrono::seconds kOnCloseLimit{10};

@@ -8,8 +8,8 @@
 // close(). A request that was let in before the mark is here by then, and one that comes after it isn't let
 // in.
 //
-// Another process's requests can't be reached: each proxy looks after its own, by asking the ledger now and
-// then about ids().
+// Another process's requests can't be reached: each proxy looks after its own, by asking the ledger about
+// ids() when another one has ended a session, and now and then.
 //
 // Threads: any. An abort runs on its request's executor, where the handle is also destroyed: so it never runs
 // after that, and may refer to what the request's coroutine holds.

@@ -94,7 +94,8 @@ class WorkerApp {
           spdlog::info("An update was asked for: {} is made", kUpdateMark);
         return;
       case ProxyNotice::kAlive:
-        return;  // ProxyService keeps watch over it
+      case ProxyNotice::kTellOthers:
+        return;  // ProxyService has done what there is to do
       case ProxyNotice::kDrained:
         return stop_.look_again();
     }

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
@@ -34,13 +35,19 @@ void ControlSocket::send(const WorkerState& state) {
   if (sending_.empty()) write();
 }
 
+void ControlSocket::send_look() {
+  look_ = true;
+  if (sending_.empty()) write();
+}
+
 void ControlSocket::write() {
   sending_ = std::move(next_);
   next_.clear();
+  if (std::exchange(look_, false)) sending_ += kLookMessage;
   asio::async_write(socket_, asio::buffer(sending_),
                     [self = shared_from_this()](boost::system::error_code error, std::size_t) {
                       self->sending_.clear();
-                      if (!error && !self->next_.empty()) self->write();
+                      if (!error && (self->look_ || !self->next_.empty())) self->write();
                     });
 }
 

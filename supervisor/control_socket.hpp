@@ -24,6 +24,7 @@ class ControlSocket : public std::enable_shared_from_this<ControlSocket> {
   static Result<Pair> make_pair(asio::any_io_executor executor, std::function<void(ProxyNotice)> on_notice);
 
   void send(const WorkerState& state);
+  void send_look();  // kLookMessage, once for all that weren't sent yet
   void close();
   // The proxy has said something that no handler has read yet.
   bool has_unread() const;
@@ -37,6 +38,7 @@ class ControlSocket : public std::enable_shared_from_this<ControlSocket> {
   asio::local::stream_protocol::socket socket_;
   std::function<void(ProxyNotice)> on_notice_;
   std::string received_, sending_, next_;
+  bool look_ = false;  // to be said behind next_
 };
 
 }  // namespace cppworker

@@ -103,6 +103,7 @@ void ProxyProcess::on_gone() {
   if (lost > 0)
     spdlog::warn("proxy: {} requests in flight were lost with it; they are reported as failed", lost);
   owner_ = 0;
+  setup_.on_notice(ProxyNotice::kTellOthers);
 }
 
 void ProxyProcess::on_notice(ProxyNotice notice) {
@@ -131,6 +132,10 @@ void ProxyProcess::set_state(const WorkerState& state) {
   state_ = state;
   state_.retiring = retiring;
   if (control_) control_->send(state_);
+}
+
+void ProxyProcess::look() {
+  if (control_) control_->send_look();
 }
 
 void ProxyProcess::retire() {

@@ -21,6 +21,7 @@ struct ProxyServiceSetup {
   std::string settings_file;  // path of what it reads at its start (common/proxy_settings.hpp)
   int listener = -1;          // the public port's socket
   int session_listener = -1;  // that of the sessions' port
+  // Also kTellOthers of a proxy that is gone, whose places at the inference server are free with that.
   std::function<void(ProxyNotice)> on_notice;
   std::function<void()> on_change, on_give_up;
   LaunchRecords* records = nullptr;  // as in Service
@@ -35,6 +36,9 @@ class ProxyProcess {
   const Service& service() const { return service_; }
   // Sent to the running proxy, and to each later one when it starts.
   void set_state(const WorkerState& state);
+
+  // Another proxy has changed what may concern this one (kLookMessage).
+  void look();
 
   // It accepts no more, and is stopped when nothing is left of what it has. It isn't launched again.
   void retire();

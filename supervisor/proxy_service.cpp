@@ -41,6 +41,7 @@ ProxyService::Process ProxyService::make() {
   ProxyServiceSetup setup = setup_;
   auto self = std::make_shared<ProxyProcess*>(nullptr);
   setup.on_notice = [this, self](ProxyNotice notice) {
+    if (notice == ProxyNotice::kTellOthers) return tell_others(*self);
     if (notice == ProxyNotice::kServing && *self != current_.get()) return;  // on_change has the news
     setup_.on_notice(notice);
   };
@@ -68,6 +69,15 @@ Result<void> ProxyService::replace(std::function<void()> failed) {
   next_ = make();
   next_->service().post(ServiceEventKind::kWantUp);
   return {};
+}
+
+void ProxyService::tell_others(const ProxyProcess* than) {
+  auto tell = [&](const Process& process) {
+    if (process && process.get() != than) process->look();
+  };
+  tell(current_);
+  tell(next_);
+  for (const Process& process : retiring_) tell(process);
 }
 
 void ProxyService::review() {

@@ -41,6 +41,7 @@ class ProxyService {
  private:
   using Process = std::unique_ptr<ProxyProcess>;
   Process make();
+  void tell_others(const ProxyProcess* than);
   void review();
   void bury();
 

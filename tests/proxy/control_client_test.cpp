@@ -26,11 +26,13 @@ class ControlClientTest : public testing::Test {
       throw std::runtime_error("cannot make a socket pair");
     supervisor_.reset(ends[0]);
     client_ = std::make_unique<ControlClient>(io_.get_executor(), ends[1]);
-    asio::co_spawn(io_, client_->run([this](const WorkerState& state) { states_.push_back(state); }),
-                   [this](std::exception_ptr error) {
-                     EXPECT_EQ(error, nullptr);
-                     ended_ = true;
-                   });
+    asio::co_spawn(
+        io_,
+        client_->run([this](const WorkerState& state) { states_.push_back(state); }, [this] { ++looks_; }),
+        [this](std::exception_ptr error) {
+          EXPECT_EQ(error, nullptr);
+          ended_ = true;
+        });
   }
 
   void say(std::string_view bytes) {
@@ -55,6 +57,7 @@ class ControlClientTest : public testing::Test {
   UniqueFd supervisor_;
   std::unique_ptr<ControlClient> client_;
   std::vector<WorkerState> states_;
+  int looks_ = 0;
   bool ended_ = false;
 };
 
@@ -81,6 +84,19 @@ TEST_F(ControlClientTest, ALineThatCannotBeUnderstoodIsPassedOver) {
   say("rubbish\n{}\n" + encode(state(ModelPhase::kReady)));
   EXPECT_THAT(states_, ElementsAre(state(ModelPhase::kReady)));
   EXPECT_FALSE(ended_);
+}
+
+TEST_F(ControlClientTest, TakesTheWordThatAnotherProxyHasChangedTheLedger) {
+  say(std::string(kLookMessage) + encode(state(ModelPhase::kReady)) + std::string(kLookMessage));
+  EXPECT_EQ(looks_, 2);
+  EXPECT_THAT(states_, ElementsAre(state(ModelPhase::kReady)));
+}
+
+// It says so each second, and for hours.
+TEST_F(ControlClientTest, ASupervisorThatReadsNothingDoesNotStopTheProxy) {
+  for (int i = 0; i < 100'000; ++i)
+    client_->send(i % 2 == 0 ? ProxyNotice::kAlive : ProxyNotice::kTellOthers);
+  EXPECT_THAT(hear(), testing::StartsWith(encode(ProxyNotice::kAlive) + encode(ProxyNotice::kTellOthers)));
 }
 
 TEST_F(ControlClientTest, EndsWithTheSupervisor) {

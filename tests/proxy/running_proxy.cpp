@@ -10,14 +10,18 @@ RunningProxy::RunningProxy(const ProxySetup& setup, std::uint16_t server_port)
       core_{.settings = setup.settings,
             .owner = kOwner,
             .ledger = *ledger_,
-            .endpoints = {setup.backend, *ledger_, static_cast<std::uint64_t>(setup.settings.max_body_bytes),
-                          static_cast<std::size_t>(setup.settings.max_queue)},
+            .endpoints = {setup.backend,
+                          *ledger_,
+                          static_cast<std::uint64_t>(setup.settings.max_body_bytes),
+                          static_cast<std::size_t>(setup.settings.max_queue),
+                          {kOwner, [this] { ++told_; }}},
             .verdicts = {},
             .bodies = MemoryBudget(static_cast<std::uint64_t>(setup.settings.max_buffered_bytes)),
             .connection_limits = setup.connection_limits,
             .relay_limits = setup.relay_limits,
             .ask_for_key = [this] { ++key_requests_; },
-            .ask_for_update = [this] { ++update_requests_; }},
+            .ask_for_update = [this] { ++update_requests_; },
+            .tell_others = [this] { ++told_; }},
       keys_(KeyRing::from_pems(setup.public_keys).value()) {
   asio::ip::tcp::endpoint server(asio::ip::address_v4::loopback(), server_port);
   for (int i = 0; i < setup.settings.threads; ++i) {

@@ -69,6 +69,8 @@ class RunningProxy {
   int key_requests() const { return key_requests_; }
   // And how often it was told that an update is wanted.
   int update_requests() const { return update_requests_; }
+  // And how often it was asked to have the other proxies look at the ledger.
+  int told() const { return told_; }
 
   // Runs `look` on each thread in turn, while the others stand still: it may look at everything.
   void on_each_thread(const std::function<void(ProxyThread&)>& look);
@@ -80,7 +82,7 @@ class RunningProxy {
 
   TemporaryFolder folder_;
   std::unique_ptr<Ledger> ledger_;
-  std::atomic<int> key_requests_{0}, update_requests_{0};
+  std::atomic<int> key_requests_{0}, update_requests_{0}, told_{0};
   ProxyCore core_;
   std::shared_ptr<const KeyRing> keys_;
   std::vector<std::unique_ptr<ProxyThread>> threads_;

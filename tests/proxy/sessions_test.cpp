@@ -314,6 +314,7 @@ TEST_F(SessionsTest, TheEndCutsItsOpenRequestsOff) {
   streaming.client.read_to_end();
   EXPECT_EQ(streaming.client.end(), End::kReset);
   EXPECT_EQ(proxy().books().totals.cancelled.requests, 2);
+  EXPECT_EQ(proxy().told(), 1) << "another proxy may have requests of it";
   stranger.server.answer(200, "ok");
   EXPECT_EQ(stranger.client.read_response().body, "ok");
 }
@@ -421,6 +422,7 @@ TEST_F(SessionsTest, AnEndInAnotherProxyReachesTheRequestsHere) {
   };
   look();
   EXPECT_TRUE(call.client.is_silent());
+  EXPECT_EQ(proxy().told(), 0);
   ASSERT_EQ(proxy().ledger().begin_close_session(id, unix_milliseconds()).first, SessionVerdict::kOpen);
   look();
   EXPECT_EQ(call.client.read_response().status(), 410);

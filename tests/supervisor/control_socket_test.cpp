@@ -120,6 +120,27 @@ TEST_F(ControlSocketTest, TakesNoMoreNoticesOnceClosed) {
   EXPECT_TRUE(run_until(io, [&] { return proxy.over(); }));
 }
 
+TEST_F(ControlSocketTest, TellsTheProxyToLookOnceForAllThatItHasNotHeard) {
+  const std::string key(kLongestControlMessage / 2, 'k');
+  for (int i = 0; i < 10; ++i) ours->send(state_of(ModelPhase::kLoading, {key}));
+  settle();  // the proxy doesn't read: what comes now waits
+  for (int i = 0; i < 10; ++i) ours->send_look();
+  ours->send(state_of(ModelPhase::kReady));
+  int looks = 0;
+  bool ready = false;
+  std::optional<std::string> line;
+  while (!ready || looks == 0) {
+    ASSERT_TRUE(run_until(io, [&] { return (line = proxy.next_line()).has_value(); }));
+    if (*line == kLookMessage)
+      ++looks;
+    else
+      ready = decode_state(*line).value().phase == ModelPhase::kReady;
+  }
+  settle();
+  EXPECT_EQ(proxy.next_line(), std::nullopt);
+  EXPECT_EQ(looks, 1);
+}
+
 // A proxy that hangs costs no memory, and hears the newest when it wakes up.
 TEST_F(ControlSocketTest, SpareASlowProxyTheStatesInBetween) {
   const std::string key(kLongestControlMessage / 2, 'k');

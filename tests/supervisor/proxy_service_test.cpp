@@ -282,7 +282,8 @@ class ProxyReplacementTest : public ProxyServiceTest {
   bool told_to_retire(ProxyEnd& end) {
     settle();
     bool retiring = false;
-    while (auto line = end.next_line()) retiring = decode_state(*line).value().retiring;
+    while (auto line = end.next_line())
+      if (*line != kLookMessage) retiring = decode_state(*line).value().retiring;
     return retiring;
   }
   bool ends(FakeProcessRunner::Launch& launch) {
@@ -342,6 +343,25 @@ TEST_F(ProxyReplacementTest, TellsARetiringProxyOfTheModel) {
   ASSERT_TRUE(last);
   EXPECT_EQ(last->phase, ModelPhase::kUnhealthy) << "its held requests wait for the model, too";
   EXPECT_TRUE(last->retiring);
+}
+
+TEST_F(ProxyReplacementTest, HandsOnTheWordThatTheLedgerHasChanged) {
+  take_over_from_first();
+  told_to_retire(proxy), told_to_retire(second);  // what they were told before
+  second.say(encode(ProxyNotice::kTellOthers));
+  settle();
+  EXPECT_EQ(proxy.next_line(), kLookMessage);
+  EXPECT_EQ(second.next_line(), std::nullopt) << "it knows";
+  EXPECT_EQ(std::count(notices.begin(), notices.end(), ProxyNotice::kTellOthers), 0);
+}
+
+// Its places at the inference server are free then.
+TEST_F(ProxyReplacementTest, TellsTheOthersOfADeadOne) {
+  take_over_from_first();
+  told_to_retire(second);
+  ASSERT_TRUE(ends(*first));
+  settle();
+  EXPECT_EQ(second.next_line(), kLookMessage);
 }
 
 TEST_F(ProxyReplacementTest, KeepsTheOldOneWhenTheNewOneFails) {
