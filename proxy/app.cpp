@@ -111,14 +111,6 @@ class ProxyApp {
                      spdlog::info("The supervisor is gone");
                      stop();
                    });
-    keep(first(), "listener", [this] { return run_listener(*acceptor_, threads_, Door::kPublic); });
-    // Missing where the proxy was started by hand.
-    if (is_listening(kSessionListenerFd)) {
-      session_acceptor_.emplace(first(), tcp::v4(), kSessionListenerFd);
-      keep(first(), "listener for sessions",
-           [this] { return run_listener(*session_acceptor_, threads_, Door::kSessions); });
-    }
-    keep(first(), "keeper of sessions", [this] { return keep_sessions(*threads_.front()); });
     for (auto& each : threads_) {
       ProxyThread& thread = *each;
       keep(thread.io, "ticker of deadlines", [&thread] { return thread.ticker.run(); });
@@ -126,7 +118,6 @@ class ProxyApp {
     }
     keep(first(), "word that it lives", [this] { return report_alive(); });
     keep(first(), "look for places", [this] { return look_for_places(); });
-    control_->send(ProxyNotice::kServing);
     forget_startup_pages();
 
     std::vector<std::thread> running;
@@ -146,6 +137,20 @@ class ProxyApp {
 
   void stop() {
     for (auto& thread : threads_) thread->io.stop();
+  }
+
+  // Not before every thread knows the worker's state: what comes until then waits in the backlog, and would
+  // else be told that the model is loading.
+  void serve() {
+    keep(first(), "listener", [this] { return run_listener(*acceptor_, threads_, Door::kPublic); });
+    // Missing where the proxy was started by hand.
+    if (is_listening(kSessionListenerFd)) {
+      session_acceptor_.emplace(first(), tcp::v4(), kSessionListenerFd);
+      keep(first(), "listener for sessions",
+           [this] { return run_listener(*session_acceptor_, threads_, Door::kSessions); });
+    }
+    keep(first(), "keeper of sessions", [this] { return keep_sessions(*threads_.front()); });
+    control_->send(ProxyNotice::kServing);
   }
 
   void turn(asio::io_context& io) {
@@ -197,6 +202,7 @@ class ProxyApp {
     bool begins_draining = state.phase == ModelPhase::kDraining && !std::exchange(draining_, true);
     // Not before: a thread that still goes by the old state may let another request in.
     hand_over(live, threads_, [this, begins_draining] {
+      if (!std::exchange(serving_, true)) serve();
       if (begins_draining) keep(first(), "word of the drain's end", [this] { return report_drained(); });
     });
   }
@@ -274,7 +280,7 @@ class ProxyApp {
   std::string certificate_, private_key_;                     // what was sent last, and
   TlsContext tls_;                                            // the newest of use
   std::optional<tcp::acceptor> acceptor_, session_acceptor_;  // of a running proxy that doesn't retire
-  bool draining_ = false;
+  bool draining_ = false, serving_ = false;
   std::atomic<bool> broken_ = false;
 };
 

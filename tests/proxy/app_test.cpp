@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/proxy_settings.hpp"
+#include "common/text.hpp"
 #include "common/worker_state.hpp"
 #include "tests/metrics/ledger_fixture.hpp"
 #include "tests/proxy/raw_client.hpp"
@@ -65,6 +66,10 @@ class ProxyProcessTest : public testing::Test {
   }
 
   void start() {
+    start_untold();
+    tell(ModelPhase::kLoading);
+  }
+  void start_untold() {
     std::ofstream(folder_ / "proxy.json") << encode(settings_);
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
@@ -161,6 +166,27 @@ TEST_F(ProxyProcessTest, SaysInTheBooksWhatItHasOpen) {
   auto until = std::chrono::steady_clock::now() + kHangGuard;
   while (ledger_->snapshot().open_now.connections != 2)
     ASSERT_LT(std::chrono::steady_clock::now(), until) << "it doesn't say so";
+}
+
+// A supervisor may be slow to say it, and a client of a worker that is ready isn't told that it loads.
+TEST_F(ProxyProcessTest, AnswersNobodyBeforeItKnowsTheWorkersState) {
+  RawClient early(port_);
+  early.send(get_request("/health"));
+  start_untold();
+  const std::string process = "/proc/" + std::to_string(pid_);
+  const auto has = [&](const char* file, std::string_view text) {
+    return read_file(process + file, 1 << 20).value_or("").find(text) != std::string::npos;
+  };
+  const auto until = std::chrono::steady_clock::now() + kHangGuard;
+  while (!has("/maps", "/ledger\n") || !has("/stat", ") S "))
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << "it never waits";
+  EXPECT_TRUE(early.is_silent());
+  tell(ModelPhase::kReady);
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().target(), "/health");
+  server.answer(200, "well");
+  EXPECT_EQ(early.read_response().body, "well");
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
 }
 
 TEST_F(ProxyProcessTest, ForwardsWhenTheModelIsReady) {
