@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "metrics/ledger_check.hpp"
-#include "metrics/numbering_watch.hpp"
 
 namespace cppworker {
 namespace {
@@ -18,16 +17,6 @@ using namespace ledger_layout;
 // Changes put off while the lock can't be had: as many as can be in flight, and as many refusals again.
 // Beyond that something else is badly wrong, and memory has to stay bounded.
 constexpr std::size_t kMostDeferred = 2 * kSlots;
-
-// After the lock is let go: whoever waits for it shouldn't wait for the log.
-void watch_numbering(const Acceptance& request, Verdict verdict, std::uint64_t highest) {
-  static NumberingWatch watch;  // a process has one ledger
-  if (!request.once || !request.reqnum) return;
-  if (verdict == Verdict::kAccepted) watch.accepted();
-  if (verdict != Verdict::kStale) return;
-  if (auto said = watch.too_old(*request.reqnum, highest, std::chrono::steady_clock::now()))
-    spdlog::warn("{}", *said);
-}
 
 // Whether the books at hand can be continued; if not, why. Repairs what a dead process left.
 Result<std::optional<std::string>> reason_to_begin_anew(LedgerFile& file, std::uint64_t identity,
@@ -172,8 +161,16 @@ std::pair<Verdict, Ticket> Ledger::accept(std::uint64_t owner, const Acceptance&
     books.commit();
     highest = books.get(kReplayHighest);
   }
-  watch_numbering(request, accepted.first, highest);
+  if (request.once && request.reqnum) watch_numbering(*request.reqnum, accepted.first, highest);
   return accepted;
+}
+
+// After the lock is let go: whoever waits for it shouldn't wait for the log.
+void Ledger::watch_numbering(std::uint64_t reqnum, Verdict verdict, std::uint64_t highest) {
+  if (verdict == Verdict::kAccepted) numbering_.accepted();
+  if (verdict != Verdict::kStale) return;
+  if (auto said = numbering_.too_old(reqnum, highest, std::chrono::steady_clock::now()))
+    spdlog::warn("{}", *said);
 }
 
 Verdict Ledger::peek(const Acceptance& request) {
@@ -300,11 +297,21 @@ void Ledger::forget_finished(bool success, std::size_t n) {
 }
 
 SessionCreation Ledger::create_session(const NewSession& session, std::size_t most, std::int64_t now) {
-  LedgerLock held = lock();
-  if (!held) return SessionCreation::kLocked;
-  LedgerTransaction books = begin();
-  SessionCreation created = cppworker::create_session(books, session, most, now);
-  books.commit();
+  SessionCreation created;
+  std::uint64_t highest = 0;
+  {
+    LedgerLock held = lock();
+    if (!held) return SessionCreation::kLocked;
+    LedgerTransaction books = begin();
+    created = cppworker::create_session(books, session, most, now);
+    books.commit();
+    highest = books.get(kReplayHighest);
+  }
+  if (session.reqnum_once) {
+    if (created == SessionCreation::kCreated)
+      watch_numbering(*session.reqnum_once, Verdict::kAccepted, highest);
+    if (created == SessionCreation::kStale) watch_numbering(*session.reqnum_once, Verdict::kStale, highest);
+  }
   return created;
 }
 

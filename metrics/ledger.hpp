@@ -31,6 +31,7 @@
 #include "metrics/ledger_places.hpp"
 #include "metrics/ledger_sessions.hpp"
 #include "metrics/ledger_snapshot.hpp"
+#include "metrics/numbering_watch.hpp"
 
 namespace cppworker {
 
@@ -123,11 +124,13 @@ class Ledger {
   void put_off(Change change);
   void enter_deferred();
   LedgerTransaction begin() { return LedgerTransaction(words_, options_.test_point); }
+  void watch_numbering(std::uint64_t reqnum, Verdict verdict, std::uint64_t highest);
   std::size_t settle_where(const std::function<bool(std::uint64_t owner)>& dead);
 
   LedgerFile file_;
   LedgerWords words_;
   LedgerOptions options_;
+  NumberingWatch numbering_;
 
   std::mutex deferred_mutex_;  // never taken while waiting for the ledger's lock
   std::vector<Change> deferred_;
