@@ -11,7 +11,7 @@ struct ExitStatus {
   int code = 0;       // kCode: 0 to 255
   int signal = 0;     // kSignal
   bool core = false;  // kSignal: the kernel reports a core dump
-  // memory.events says that a process of the launch was killed for lack of memory.
+  // The kernel says (memory_kills.hpp) that a process of the launch was killed for lack of memory.
   bool out_of_memory = false;
 
   bool clean() const { return kind == Kind::kCode && code == 0; }

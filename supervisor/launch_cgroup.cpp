@@ -9,37 +9,16 @@
 
 #include "common/text.hpp"
 #include "common/unique_fd.hpp"
+#include "supervisor/cgroup_files.hpp"
 
 namespace cppworker {
 namespace {
 
 namespace fs = std::filesystem;
 
-// mountinfo of a container with many volumes has hundreds of lines.
-constexpr std::size_t kLargestMountinfo = 1 << 20;
-constexpr std::size_t kLargestFile = 64 << 10;
 // Enough of the mark to tell the groups of one worker apart.
 constexpr std::size_t kMarkDigits = 16;
 constexpr std::string_view kNamePrefix = "cppworker-";
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words;
-  while (!line.empty()) {
-    const std::size_t end = std::min(line.find(' '), line.size());
-    if (end > 0) words.push_back(line.substr(0, end));
-    line.remove_prefix(std::min(end + 1, line.size()));
-  }
-  return words;
-}
-
-template <class Visit>
-void for_each_line(std::string_view text, Visit visit) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    visit(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-}
 
 bool write_to(const std::string& file, std::string_view text) {
   const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
@@ -60,25 +39,13 @@ std::optional<std::string> cgroup_folder(std::string_view mountinfo, std::string
     if (line.starts_with("0::/")) path = std::string(line.substr(3));
   });
   if (!path) return std::nullopt;
-  std::optional<std::string> found;
-  for_each_line(mountinfo, [&](std::string_view line) {
-    // "36 35 98:0 ROOT MOUNTPOINT OPTIONS … - TYPE SOURCE OPTIONS", as proc(5) has it.
-    const std::vector<std::string_view> words = words_of(line);
-    const std::size_t dash = line.find(" - cgroup2 ");
-    if (found || dash == std::string_view::npos || words.size() < 5) return;
-    std::string_view root = words[3], below = *path;
-    if (root != "/") {
-      if (!below.starts_with(root)) return;
-      below.remove_prefix(root.size());
-    }
-    found = std::string(words[4]) + (below == "/" ? "" : std::string(below));
-  });
-  return found;
+  return folder_in_mount(mountinfo, *path,
+                         [](std::string_view type, std::string_view) { return type == "cgroup2"; });
 }
 
 std::optional<std::string> own_cgroup_folder() {
   return cgroup_folder(read_file("/proc/self/mountinfo", kLargestMountinfo).value_or(""),
-                       read_file("/proc/self/cgroup", kLargestFile).value_or(""));
+                       read_file("/proc/self/cgroup", kLargestCgroupFile).value_or(""));
 }
 
 std::string make_launch_cgroup(const std::string& parent, std::string_view tree_mark) {
@@ -123,20 +90,6 @@ std::vector<pid_t> cgroup_members(const std::string& folder) {
 
 void kill_cgroup(const std::string& folder) {
   if (!folder.empty() && is_ours(folder)) write_to(folder + "/cgroup.kill", "1");
-}
-
-std::optional<std::uint64_t> oom_kills(const std::string& folder) {
-  const auto text = read_file(folder + "/memory.events", kLargestFile);
-  if (!text) return std::nullopt;
-  std::optional<std::uint64_t> count;
-  for_each_line(*text, [&](std::string_view line) {
-    constexpr std::string_view kName = "oom_kill ";
-    if (!line.starts_with(kName)) return;
-    std::uint64_t number = 0;
-    const char* end = line.data() + line.size();
-    if (std::from_chars(line.data() + kName.size(), end, number).ec == std::errc()) count = number;
-  });
-  return count;
 }
 
 }  // namespace cppworker

@@ -1,13 +1,12 @@
 // A control group for each launch, where the instance lets us make one (cgroup v2, writable): then no process
 // of the launch can leave it, and one write ends all of them. Elsewhere marks and parents tell who belongs
-// (process_tree.hpp), and the container's own group tells of memory.
+// (process_tree.hpp).
 //
-// Files of the kernel: cgroup.procs, cgroup.kill (Linux 5.14), memory.events. Any thread.
+// Files of the kernel: cgroup.procs, cgroup.kill (Linux 5.14). Any thread.
 #pragma once
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,8 +28,5 @@ void remove_launch_cgroup(const std::string& folder);
 std::vector<pid_t> cgroup_members(const std::string& folder);
 // SIGKILL to all of them, also to what is being forked this instant.
 void kill_cgroup(const std::string& folder);
-
-// How many processes of the group were killed for lack of memory so far; nullopt when nobody counts.
-std::optional<std::uint64_t> oom_kills(const std::string& folder);
 
 }  // namespace cppworker

@@ -111,6 +111,7 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   hooks.before_launch = made->setup_.before_launch;
   hooks.records = made->setup_.records;
   hooks.cgroup = made->setup_.cgroup;
+  hooks.memory_group = made->setup_.memory_group;
   hooks.on_failure = made->setup_.add_requests;
   hooks.on_failed = [self](PostMortem post_mortem) {
     const auto& lines = self->ring_.lines();

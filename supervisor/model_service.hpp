@@ -37,7 +37,7 @@ struct ModelServiceSetup {
   std::function<void()> on_give_up;
   std::function<Result<void>()> before_launch;    // of Service
   LaunchRecords* records = nullptr;               // as in Service
-  std::string cgroup;                             // as in Service
+  std::string cgroup, memory_group;               // as in Service
   std::function<void(PostMortem&)> add_requests;  // what is in flight
   std::function<Pulse()> pulse;                   // of the ledger; empty: the traffic isn't known
 };

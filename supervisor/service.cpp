@@ -9,6 +9,7 @@
 #include "common/logging.hpp"
 #include "supervisor/environment.hpp"
 #include "supervisor/launch_cgroup.hpp"
+#include "supervisor/memory_kills.hpp"
 
 namespace cppworker {
 namespace {
@@ -267,7 +268,7 @@ void Service::launch() {
   if (hooks_.starts_processes && !hooks_.cgroup.empty())
     cgroup_ = make_launch_cgroup(hooks_.cgroup, tree_mark_);
   spec->cgroup = cgroup_;
-  kills_before_ = memory_kills();
+  kills_before_ = count_memory_kills();
   if (hooks_.records) hooks_.records->begin({.service = name_, .mark = tree_mark_, .cgroup = cgroup_});
   ProcessCallbacks callbacks;
   callbacks.on_output = hooks_.on_output;
@@ -301,14 +302,13 @@ void Service::forget_launch() {
 }
 
 // The launch's own group counts where it has the memory controller; else ours does, which holds the launch.
-std::optional<std::uint64_t> Service::memory_kills() const {
-  if (!cgroup_.empty())
-    if (const auto own = oom_kills(cgroup_)) return own;
-  return hooks_.cgroup.empty() ? std::nullopt : oom_kills(hooks_.cgroup);
+std::optional<std::uint64_t> Service::count_memory_kills() const {
+  const auto own = memory_kills(cgroup_);
+  return own ? own : memory_kills(hooks_.memory_group);
 }
 
 ExitStatus Service::with_memory(ExitStatus status) const {
-  const std::optional<std::uint64_t> kills = memory_kills();
+  const std::optional<std::uint64_t> kills = count_memory_kills();
   status.out_of_memory = kills && kills_before_ && *kills > *kills_before_;
   return status;
 }

@@ -45,6 +45,8 @@ struct ServiceHooks {
   LaunchRecords* records = nullptr;
   // Our own control group; a launch that starts processes gets one below it. Empty: there is none.
   std::string cgroup{};
+  // The group whose counter tells whether the launch lacked memory (memory_kills.hpp). Empty: none does.
+  std::string memory_group{};
   std::function<void(PostMortem&)> on_failure{};  // it has just failed: add what is in flight
   std::function<void(PostMortem)> on_failed{};    // the run is over: add the last lines, and keep it
 };
@@ -91,7 +93,7 @@ class Service {
   void launch();
   void forget_launch();
   ExitStatus with_memory(ExitStatus status) const;
-  std::optional<std::uint64_t> memory_kills() const;
+  std::optional<std::uint64_t> count_memory_kills() const;
   void write_post_mortem();
   void spawn_failed(std::string reason);
   void take_stop_step(const ServiceAction& action);

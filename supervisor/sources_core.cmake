@@ -2,6 +2,7 @@
 set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   benchmark.cpp
   benchmark_key.cpp
+  cgroup_files.cpp
   environment.cpp
   exit_status.cpp
   give_up.cpp
@@ -15,6 +16,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   log_file.cpp
   log_follower.cpp
   log_matcher.cpp
+  memory_kills.cpp
   orphan_reaper.cpp
   port_check.cpp
   post_mortem.cpp

@@ -10,6 +10,7 @@
 #include "common/text.hpp"
 #include "supervisor/admin_server.hpp"
 #include "supervisor/launch_cgroup.hpp"
+#include "supervisor/memory_kills.hpp"
 #include "supervisor/port_check.hpp"
 #include "supervisor/run_directory.hpp"
 
@@ -105,6 +106,7 @@ Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, con
   setup.before_launch = [server] { return check_port_is_free(server.port); };
   setup.records = &*parts.records;
   setup.cgroup = own_cgroup_folder().value_or("");
+  setup.memory_group = own_memory_group();
   setup.add_requests = [&parts](PostMortem& made) { add_requests(made, parts.ledger->snapshot(), 0); };
   setup.on_give_up = [&parts, give_up = callbacks.on_give_up] {
     give_up(parts.model->service(), kExitModelGaveUp);

@@ -22,6 +22,10 @@ TEST(LaunchCgroup, FindsTheFolderOfItsOwnGroup) {
       cgroup_folder("30 25 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "0::/docker/abc\n"),
       "/sys/fs/cgroup")
       << "a container that sees the host's paths";
+  EXPECT_EQ(
+      cgroup_folder("30 25 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "0::/docker/abcdef\n"),
+      std::nullopt)
+      << "another container's group";
   EXPECT_EQ(cgroup_folder(kHybrid, "4:memory:/x\n"), std::nullopt) << "no v2 membership";
   EXPECT_EQ(cgroup_folder("25 30 0:22 / /sys rw - sysfs sysfs rw\n", "0::/\n"), std::nullopt);
   EXPECT_EQ(cgroup_folder("", ""), std::nullopt);
@@ -32,13 +36,6 @@ TEST(LaunchCgroup, MakesNoneThatItCouldNotKill) {
   EXPECT_EQ(make_launch_cgroup(folder.path(), "0123456789abcdef0123"), "");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   EXPECT_EQ(make_launch_cgroup("/nowhere", "0123456789abcdef0123"), "");
-}
-
-TEST(LaunchCgroup, CountsProcessesKilledForMemory) {
-  const TemporaryFolder folder;
-  EXPECT_EQ(oom_kills(folder.path()), std::nullopt);
-  std::ofstream(folder / "memory.events") << "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n";
-  EXPECT_EQ(oom_kills(folder.path()), 2u);
 }
 
 TEST(LaunchCgroup, ListsMembersOfItAndOfGroupsBelow) {

@@ -89,10 +89,10 @@ TEST_F(ServiceFailureTest, TellsWhatItKnowsAboutEachFailureWhenTheRunIsOver) {
   EXPECT_THAT(left[2].summary, HasSubstr("given up after 3 failures")) << "as the autoscaler hears it";
 }
 
-// SIGKILL alone may be anybody's; the kernel's memory.events says whose it was.
+// SIGKILL alone may be anybody's; the kernel's count says whose it was.
 TEST_F(ServiceFailureTest, TellsADeathForLackOfMemoryFromOthers) {
   const TemporaryFolder group;
-  cgroup = group.path();
+  memory_group = group.path();
   const auto kills = [&](int count) {
     std::ofstream(group / "memory.events") << "max 5\noom_kill " << count << "\n";
   };

@@ -36,7 +36,7 @@ class ServiceFixture : public testing::Test {
     hooks.on_gone = [this](std::uint64_t launch) { calls.push_back("gone " + std::to_string(launch)); };
     hooks.on_give_up = [this] { calls.push_back("given up: " + service->last_error()); };
     hooks.programs = programs;
-    hooks.cgroup = cgroup;
+    hooks.memory_group = memory_group;
     hooks.before_launch = [this]() -> Result<void> {
       if (port_error) return fail(*port_error);
       return {};
@@ -80,7 +80,7 @@ class ServiceFixture : public testing::Test {
   FakeProcessRunner processes;
   std::optional<std::string> spec_error;
   HooksDefinition programs;
-  std::string cgroup;
+  std::string memory_group;
   std::optional<std::string> port_error;
   std::vector<PostMortem> left;
   int noticed = 0;

@@ -1,0 +1,26 @@
+// Whether processes were killed for lack of memory: the kernel counts them for each control group, in
+// memory.events (cgroup v2) or in memory.oom_control (v1, where Linux 4.13 and later count).
+//
+// Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cppworker {
+
+// How many of the group's processes so far; nullopt when nobody counts.
+std::optional<std::uint64_t> memory_kills(const std::string& folder);
+
+// The folder of a process's own group in the v1 hierarchy of `controller`, from the texts of
+// /proc/self/mountinfo and /proc/self/cgroup; nullopt where there is none. In a container both name the same
+// group: by its path on the host, or, in a namespace of its own, as the root.
+std::optional<std::string> cgroup_v1_folder(std::string_view mountinfo, std::string_view membership,
+                                            std::string_view controller);
+
+// The folder of our own group, in the hierarchy that counts; empty where none does.
+std::string own_memory_group();
+
+}  // namespace cppworker
