@@ -1,9 +1,8 @@
 // Follows a log file that a server writes itself, as `tail -F` does: across rotation (another file gets its
 // name), truncation (it begins anew, or a copy was taken and it was emptied), and half lines.
 //
-// Polled by its owner: file systems of containers don't all tell of changes, and a line may come a quarter of
-// a second late. What stood in the file when a launch began is an earlier launch's, and isn't read. Threads:
-// one owner.
+// Polled by its owner, when a FileWatch says so and now and then. What stood in the file when a launch began
+// is an earlier launch's, and isn't read. Threads: one owner.
 #pragma once
 
 #include <cstdint>

@@ -20,8 +20,13 @@ namespace {
 
 // Between two looks at what a loading server's processes do: each reads two files a process.
 constexpr std::chrono::seconds kStartupLook{5};
-// Between two looks at a log that the server writes itself: as late as a line may be noticed.
-constexpr std::chrono::milliseconds kFollowInterval{250};
+// Between two looks at a log that the server writes itself, where the kernel tells of its changes: as late as
+// a line may be noticed of which it doesn't (file_watch.hpp).
+constexpr std::chrono::seconds kFollowInterval{1};
+// And where it doesn't tell of any.
+constexpr std::chrono::milliseconds kBlindFollowInterval{250};
+// From a change to the look, so that a busy log is read by the block and not by the line.
+constexpr std::chrono::milliseconds kFollowPause{20};
 // A child's line in our own log; the file has the whole.
 constexpr std::size_t kLongestChildLine = 4 << 10;
 
@@ -136,7 +141,9 @@ ModelService::ModelService(asio::io_context& io, ProcessRunner& processes, Model
     child_lines_.emplace([logger = spdlog::default_logger()->clone("model")](std::string_view line) {
       logger->info("{}", printable(line, kLongestChildLine));
     });
-  if (!file.empty()) follower_.emplace(file, [this](std::string_view line) { read_line(line); });
+  if (file.empty()) return;
+  follower_.emplace(file, [this](std::string_view line) { read_line(line); });
+  log_watch_.emplace(io.get_executor(), file);
 }
 
 Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
@@ -261,8 +268,10 @@ void ModelService::watch() {
 
 Awaitable<> ModelService::follow_log() {
   while (true) {
+    log_watch_->renew();
     if (service_->pid() > 0) follower_->poll();
-    co_await sleep_for(kFollowInterval);
+    co_await log_watch_->changed(log_watch_->works() ? kFollowInterval : kBlindFollowInterval);
+    co_await sleep_for(kFollowPause);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "launchers/backend_definition.hpp"
 #include "supervisor/child_lines.hpp"
+#include "supervisor/file_watch.hpp"
 #include "supervisor/health_watch.hpp"
 #include "supervisor/line_splitter.hpp"
 #include "supervisor/log_file.hpp"
@@ -102,6 +103,7 @@ class ModelService {
   HealthWatch health_;
   LogFile log_;
   std::optional<LogFollower> follower_;
+  std::optional<FileWatch> log_watch_;  // with the follower
   LogRing ring_;
   std::optional<ChildLines> child_lines_;
   LineSplitter splitters_[2];

@@ -5,6 +5,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   cgroup_files.cpp
   environment.cpp
   exit_status.cpp
+  file_watch.cpp
   give_up.cpp
   health_ladder.cpp
   health_probe.cpp
