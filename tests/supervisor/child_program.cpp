@@ -165,6 +165,23 @@ int main(int argc, char** argv) {
     });
     sleep_for_ever();
   }
+  // The same, with a limit that carries no mark any more (limit_mark.hpp), and a child of its own.
+  if (mode == "unmarked_family") {
+    const std::string self = argv[0];
+    forked([&] {
+      ::setsid();
+      const rlimit small{1000, 1000};
+      ::setrlimit(RLIMIT_LOCKS, &small);
+      char* const arguments[] = {const_cast<char*>(self.c_str()), const_cast<char*>("family"), nullptr};
+      char* const nothing[] = {nullptr};
+      ::execve("/proc/self/exe", arguments, nothing);
+    });
+    sleep_for_ever();
+  }
+  if (mode == "family") {
+    forked([] { sleep_for_ever(); });
+    say_up_and_sleep();
+  }
   // A grandchild in a session of its own whose parent is gone; with "bare" it has an empty environment as
   // well.
   if (mode == "double_fork") {

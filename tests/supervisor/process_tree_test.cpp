@@ -10,6 +10,7 @@
 
 #include "supervisor/environment.hpp"
 #include "supervisor/launch_cgroup.hpp"
+#include "supervisor/limit_mark.hpp"
 #include "supervisor/orphan_reaper.hpp"
 #include "supervisor/process_runner.hpp"
 #include "tests/supervisor/process_test.hpp"
@@ -116,6 +117,32 @@ TEST_F(ProcessTreeTest, FindsWhoForkedTwiceAndEmptiedItsEnvironment) {
   EXPECT_THAT(members(), testing::ElementsAre(escaped)) << "though no look had seen it in the tree";
   EXPECT_THAT(sweep(), IsEmpty());
   EXPECT_TRUE(is_gone(escaped));
+}
+
+// An emptied environment, a limit that was lowered, a session of its own: its parent alone shows where it
+// comes from, or its parent's parent, as long as that lives.
+TEST_F(ProcessTreeTest, FindsChildrenOfMembersThatHaveLostBothMarks) {
+  start({"unmarked_family"});
+  const pid_t child = up();
+  const auto is_unmarked = [&](const ProcessInfo& process) {
+    return !environment_value(process.pid, kTreeMarkName) && limit_mark_of_process(process.pid) == 0 &&
+           process.group != tree.leader;
+  };
+  std::vector<pid_t> unmarked;
+  ASSERT_TRUE(run_until(io, [&] {
+    unmarked.clear();
+    for (const ProcessInfo& process : list_processes())
+      if ((process.pid == child || process.parent == child) && is_unmarked(process))
+        unmarked.push_back(process.pid);
+    return unmarked.size() == 2;
+  }));
+  EXPECT_THAT(members(), testing::UnorderedElementsAre(tree.leader, unmarked[0], unmarked[1]));
+  // Seen once, they are known for good.
+  end_leader();
+  EXPECT_THAT(members(), testing::UnorderedElementsAreArray(unmarked));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(unmarked[0]));
+  EXPECT_TRUE(is_gone(unmarked[1]));
 }
 
 TEST_F(ProcessTreeTest, KnowsWhomAnEarlierLookHasFound) {
