@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -257,6 +258,27 @@ TEST_F(ProcessRunnerTest, SaysWhyAProgramCannotStart) {
   EXPECT_THAT(refusal({.program = kChildProgram, .working_dir = folder / "none"}),
               HasSubstr("cannot enter its folder"));
   EXPECT_FALSE(has_children()) << "a failed start leaves no zombie";
+}
+
+// In a process of its own, as a user whose limit is spent: root has none.
+TEST_F(ProcessRunnerTest, SaysThatNoProcessCanBeMade) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_NPROC, &none);
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() == 0 && ::setresuid(kNobody, kNobody, kNobody) != 0) ::_exit(77);
+    asio::io_context own;
+    const auto own_runner = make_process_runner(own);
+    const auto spawned = own_runner->spawn({.name = "model", .program = kChildProgram}, {});
+    const bool said = !spawned && spawned.error().message.starts_with("cannot start the model: ") &&
+                      spawned.error().message.find("Resource temporarily unavailable") != std::string::npos;
+    ::_exit(said ? 0 : 1);
+  }
+  int ended = -1;
+  ASSERT_EQ(::waitpid(pid, &ended, 0), pid);
+  if (WIFEXITED(ended) && WEXITSTATUS(ended) == 77) GTEST_SKIP() << "cannot become another user";
+  EXPECT_EQ(ExitStatus::from_wait_status(ended).text(), "exit code 0");
 }
 
 TEST_F(ProcessRunnerTest, LeaksNothingInAThousandCycles) {
