@@ -30,7 +30,7 @@ std::string encode(const WorkerState& state) {
   json message = {{"model", phase_name(state.phase)}, {"public_keys", state.public_keys},
                   {"max_perf", state.max_perf},       {"certificate", state.certificate},
                   {"private_key", state.private_key}, {"update_digest", state.update_digest},
-                  {"retiring", state.retiring}};
+                  {"retiring", state.retiring},       {"load_seconds", state.load_seconds}};
   return message.dump() + "\n";
 }
 
@@ -45,10 +45,12 @@ Result<WorkerState> decode_state(std::string_view line) {
   json certificate = message.value("certificate", json());
   json private_key = message.value("private_key", json());
   json max_perf = message.value("max_perf", json());
+  json load_seconds = message.value("load_seconds", json());
   json update_digest = message.value("update_digest", json());
   if (!certificate.is_string() || !private_key.is_string() || !max_perf.is_number() ||
-      !update_digest.is_string())
-    return fail("cannot understand a control message: no certificate, max_perf or update_digest");
+      !load_seconds.is_number() || !update_digest.is_string())
+    return fail(
+        "cannot understand a control message: no certificate, max_perf, load_seconds or update_digest");
   state.update_digest = update_digest.get<std::string>();
   json retiring = message.value("retiring", json(false));
   if (!retiring.is_boolean())
@@ -57,6 +59,7 @@ Result<WorkerState> decode_state(std::string_view line) {
   state.certificate = certificate.get<std::string>();
   state.private_key = private_key.get<std::string>();
   state.max_perf = max_perf.get<double>();
+  state.load_seconds = load_seconds.get<double>();
   for (const json& key : message["public_keys"]) {
     if (!key.is_string()) return fail("cannot understand a control message: a public key isn't text");
     state.public_keys.push_back(key.get<std::string>());

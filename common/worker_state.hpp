@@ -35,6 +35,7 @@ struct WorkerState {
   ModelPhase phase = ModelPhase::kLoading;
   std::vector<std::string> public_keys;  // PEM, newest first; the older one is valid during its overlap
   double max_perf = 0;                   // work units/s, from the benchmark; 0: not known
+  double load_seconds = 0;               // that the model's last load took; 0: not known
   // PEM, what the public port is served under; both empty without TLS, and as long as there are none. They
   // come this way, since the proxy's user can't read the key's file. The key is secret.
   std::string certificate, private_key;

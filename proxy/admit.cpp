@@ -65,7 +65,7 @@ std::optional<Refusal> check_phase(const ProxyThread& thread) {
     case ModelPhase::kLoading:
       return with_retry(refuse(503, "worker: the model is loading"), kRetryWhileLoading);
     case ModelPhase::kUnhealthy:
-      return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
+      return server_away();
     case ModelPhase::kDraining:
       return with_retry(refuse(503, "worker: shutting down"), kRetryWhileLoading);
   }
@@ -76,7 +76,11 @@ std::optional<Refusal> admit(asio::any_io_executor executor, ProxyThread& thread
                              std::uint64_t bytes, bool& queued) {
   request.acceptance.endpoint = request.endpoint->ledger_index;
   request.acceptance.work_milli = work_of(thread, request);
-  if (auto refusal = check_phase(thread)) return reject(thread, request, *refusal);
+  if (auto refusal = check_phase(thread)) {
+    auto newcomer = Newcomer::let_wait(thread, *request.endpoint);
+    if (!newcomer) return reject(thread, request, *refusal);
+    request.newcomer = *std::move(newcomer);
+  }
   if (auto refusal = reserve_place(std::move(executor), thread, request, bytes, queued)) return refusal;
   return enter_books(thread, request);
 }

@@ -195,6 +195,7 @@ class ProxyApp {
       for (Admission& admission : core_.endpoints.admissions()) admission.declare_rate(state.max_perf * 1000);
     LiveState live;
     live.phase = state.phase;
+    live.load_seconds = state.load_seconds;
     live.keys = keys ? *keys : nullptr;
     live.update_digest = state.update_digest;
     live.tls = tls_context(state);

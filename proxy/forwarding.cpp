@@ -9,7 +9,7 @@ namespace {
 // The server's fault, as far as its answer tells. 424 is TGI's status for a failure inside a generation, a
 // sticky CUDA error among them; 501 and 503 say "not this" and "not now".
 bool failed_by_server(const RelayResult& result) {
-  if (result.end == RelayEnd::kAborted) return false;
+  if (result.end == RelayEnd::kAborted || result.end == RelayEnd::kAway) return false;
   if (result.end != RelayEnd::kComplete) return true;
   return result.status == 424 || (result.status >= 500 && result.status != 501 && result.status != 503);
 }
@@ -35,9 +35,10 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
   relayed.when_read = [&request](const RelayResult& read) { request.place.leave(is_served(read)); };
   RelayResult result;
   connection.watch_client();
-  Holding holding(thread, active, hold);
+  Holding holding(thread, active, hold, request.newcomer);
   while (true) {
     bool there = co_await holding.server_is_there();
+    if (!there && holding.unsent()) result.end = RelayEnd::kAway;
     if (!there) break;
     result = co_await relay(connection.stream(), thread.pool, relayed, limits, active);
     if (result.connected_anew) thread.core.ledger.count(Counter::kUpstreamConnects);
@@ -57,6 +58,7 @@ Refusal explain(const RelayResult& result, AbortCause cause) {
   if (cause == AbortCause::kSessionEnded) return invalid_session();
   if (result.end == RelayEnd::kAborted && cause == AbortCause::kTimedOut)
     return refuse(504, "inference server: no answer in time");
+  if (result.end == RelayEnd::kAway) return server_away();
   if (result.end == RelayEnd::kUnreachable) return refuse(502, "inference server: cannot be reached");
   if (result.end == RelayEnd::kBadAnswer) return refuse(502, "inference server: its answer isn't HTTP");
   return refuse(502, "inference server: closed the connection without an answer");

@@ -35,8 +35,8 @@ bool is_away(ModelPhase phase) {
 }
 
 // Ready again, or given up on.
-Awaitable<bool> wait_until_back(ProxyThread& thread, ActiveRequest& active) {
-  auto until = std::min(Clock::now() + thread.core.relay_limits.hold, active.whole_until());
+Awaitable<bool> wait_until_back(ProxyThread& thread, ActiveRequest& active, Clock::time_point limit) {
+  auto until = std::min({Clock::now() + thread.core.relay_limits.hold, active.whole_until(), limit});
   bool moved = co_await wait_for_state(thread, active, until, [&] { return !is_away(thread.live.phase); });
   co_return moved&& thread.live.phase == ModelPhase::kReady;
 }
@@ -48,15 +48,19 @@ Awaitable<bool> restart_noticed(ProxyThread& thread, ActiveRequest& active, std:
 
 }  // namespace
 
-Holding::Holding(ProxyThread& thread, ActiveRequest& active, bool hold)
-    : thread_(thread), active_(active), hold_(hold && thread.core.relay_limits.hold.count() > 0) {}
+Holding::Holding(ProxyThread& thread, ActiveRequest& active, bool hold, Newcomer& newcomer)
+    : thread_(thread),
+      active_(active),
+      hold_(hold && thread.core.relay_limits.hold.count() > 0),
+      newcomer_(newcomer) {}
 
 Awaitable<bool> Holding::server_is_there() {
-  ++sends_;
   if (hold_ && is_away(thread_.live.phase)) {
-    bool back = co_await wait_until_back(thread_, active_);
+    bool back = co_await wait_until_back(thread_, active_, newcomer_.until());
     if (!back) co_return false;
   }
+  newcomer_.stop_waiting();
+  ++sends_;
   // While the worker drains, what waited for its turn is served by the server that still runs; if that dies,
   // there won't be another.
   hold_ = hold_ && thread_.live.phase != ModelPhase::kDraining;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,6 +49,7 @@ struct ProxyCore {
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // since the key was last asked for
   std::atomic<std::int64_t> connections{0};
+  std::atomic<int> newcomers{0};         // requests that wait for a server they have never met (newcomer.hpp)
   std::atomic<bool> retiring{false};     // another proxy accepts now: connections end with their next answer
   std::function<void()> ask_for_key;     // thread-safe
   std::function<void()> ask_for_update;  // the same
@@ -58,8 +60,12 @@ struct ProxyCore {
 // The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no
 // lock.
 struct LiveState {
+  using Clock = std::chrono::steady_clock;
+
   ModelPhase phase = ModelPhase::kLoading;
   std::uint64_t epoch = 0;              // grows whenever the phase changes: a restart is never missed
+  Clock::time_point since{};            // the phase's beginning
+  double load_seconds = 0;              // of the last load; 0: there was none
   std::shared_ptr<const KeyRing> keys;  // nullptr: no key yet
   std::string update_digest;            // of the master token; empty: there is none
   TlsContext tls;                       // of connections that begin now; nullptr: no certificate (yet)

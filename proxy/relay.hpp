@@ -59,6 +59,7 @@ struct RelayRequest {
 
 enum class RelayEnd {
   kComplete,     // the whole response is with the client
+  kAway,         // it is being restarted, and the request was never sent
   kUnreachable,  // no connection to the inference server: nothing was sent to the client
   kNoAnswer,     // it closed the connection without an answer: nothing was sent to the client
   kBadAnswer,    // what it answered isn't HTTP: nothing was sent to the client

@@ -13,6 +13,7 @@
 #include "proxy/endpoint_table.hpp"
 #include "proxy/envelope.hpp"
 #include "proxy/error_response.hpp"
+#include "proxy/newcomer.hpp"
 #include "proxy/proxy_core.hpp"
 #include "proxy/session_requests.hpp"
 
@@ -27,6 +28,7 @@ struct Request {
   Acceptance acceptance;                  // as it is entered into the books
   BooksEntry entry;                       // there
   AdmissionPlace place;                   // in the endpoint's admission
+  Newcomer newcomer;                      // while the server that it waits for has never met it
   SessionRequests::Handle in_session;     // while it is one of a session's open requests
 };
 
@@ -39,6 +41,10 @@ inline constexpr int kRetryWhenFull = 2;
 inline Refusal with_retry(Refusal refusal, int seconds) {
   refusal.retry_after_s = seconds;
   return refusal;
+}
+
+inline Refusal server_away() {
+  return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
 }
 
 // A refusal for want of a good signature, counted by its reason.

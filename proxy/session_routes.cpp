@@ -52,8 +52,11 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
   std::vector<std::string> routes = post_routes(thread.core.endpoints);
   SessionTermsResult terms = parse_session_terms(request.envelope.payload_object, routes);
   if (!terms) return terms.error();
-  // Elsewhere the client is served sooner.
-  if (auto refusal = check_phase(thread)) return *refusal;
+  // Elsewhere the client is served sooner, unless its requests would be held here.
+  const bool held =
+      worth_holding(thread.live, thread.core.relay_limits.hold, std::nullopt, LiveState::Clock::now())
+          .has_value();
+  if (auto refusal = check_phase(thread); refusal && !held) return *refusal;
   Result<std::string> id = make_session_id();
   if (!id) {
     spdlog::error("{}", id.error().message);

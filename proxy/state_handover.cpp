@@ -9,7 +9,9 @@ namespace {
 void take_state(ProxyThread& thread, LiveState live) {
   // What was pooled belongs to the process that is gone.
   if (live.phase != ModelPhase::kReady) thread.pool.clear();
-  live.epoch = thread.live.epoch + (live.phase != thread.live.phase ? 1 : 0);
+  const bool other = live.phase != thread.live.phase;
+  live.epoch = thread.live.epoch + (other ? 1 : 0);
+  live.since = other ? LiveState::Clock::now() : thread.live.since;
   thread.live = std::move(live);
   thread.bell.ring();
 }

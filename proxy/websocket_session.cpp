@@ -182,9 +182,10 @@ class WebSocketSession {
   Awaitable<> open_upstream(std::vector<std::string> protocols) {
     WebSocketTarget target{connection_.head(), request_.endpoint->server.value_or(thread_.pool.server()),
                            request_.id, target_, std::move(protocols)};
-    Holding holding(thread_, active_, !is_open());
+    Holding holding(thread_, active_, !is_open(), request_.newcomer);
     while (true) {
       bool there = co_await holding.server_is_there();
+      server_away_ = !there && holding.unsent();
       if (!there) break;
       thread_.core.ledger.count(Counter::kUpstreamConnects);
       upstream_ = co_await upgrade_upstream(connection_.stream().get_executor(), target,
@@ -200,6 +201,7 @@ class WebSocketSession {
   Refusal explain_upgrade() const {
     RelayResult result;
     result.end = active_.aborted()                           ? RelayEnd::kAborted
+                 : server_away_                              ? RelayEnd::kAway
                  : upstream_.end == UpgradeEnd::kUnreachable ? RelayEnd::kUnreachable
                                                              : RelayEnd::kNoAnswer;
     if (upstream_.end == UpgradeEnd::kBadAnswer)
@@ -280,7 +282,7 @@ class WebSocketSession {
 
   // As far as it can be told: it broke off, closed for a failure of its own, or answered with one.
   bool failed_by_server() const {
-    if (active_.aborted()) return false;
+    if (active_.aborted() || server_away_) return false;
     if (upstream_.end == UpgradeEnd::kRefused) {
       const auto status = upstream_.refusal.result_int();
       return status >= 500 && status != 501 && status != 503;
@@ -338,6 +340,7 @@ class WebSocketSession {
   ClientUpgrade upgrade_;
   std::string target_;  // without auth fields
   UpstreamUpgradeResult upstream_;
+  bool server_away_ = false;  // it is being restarted, and was never asked
   WebSocketClient client_;
   FrameScanner from_server_;
   bool server_closed_first_ = false;

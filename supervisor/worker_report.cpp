@@ -37,6 +37,7 @@ WorkerState state_of(const WorkerParts& parts, const Ending& ending) {
   state.phase = phase_of(parts, ending);
   state.public_keys = parts.keys->keys();
   state.max_perf = parts.model->figures().max_perf;
+  state.load_seconds = parts.model->figures().load_seconds;
   if (!parts.settings.master_token.empty()) state.update_digest = token_digest(parts.settings.master_token);
   if (parts.certificates) {
     state.certificate = parts.certificates->certificate();

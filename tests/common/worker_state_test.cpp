@@ -12,6 +12,7 @@ TEST(WorkerStateTest, ComesBackAsItWasSent) {
     state.phase = phase;
     state.public_keys = {"-----BEGIN PUBLIC KEY-----\nA\n", "second"};
     state.max_perf = 12.5;
+    state.load_seconds = 30.25;
     state.update_digest = "ba78";
     state.retiring = phase == ModelPhase::kReady;
     std::string line = encode(state);

@@ -214,7 +214,7 @@ TEST_F(ProxyProcessTest, TakesNewKeysAndAsksForThemWhenSignaturesFail) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(request).status(), 401);
   EXPECT_EQ(hear(), ProxyNotice::kSignaturesFailing);
   server_.stop_listening();
-  tell(ModelPhase::kUnhealthy, {pem_of(test_key().get()), pem_of(other.get())});
+  tell(ModelPhase::kLoading, {pem_of(test_key().get()), pem_of(other.get())});
   ask_until(request, 503);
   EXPECT_EQ(ledger_->snapshot().totals.rejected.requests, 1);
 }

@@ -76,6 +76,7 @@ void RunningProxy::set_phase(ModelPhase phase) {
     if (phase != ModelPhase::kReady) thread.pool.clear();
     thread.live.phase = phase;
     ++thread.live.epoch;
+    thread.live.since = LiveState::Clock::now();
     thread.bell.ring();
   });
   settle();

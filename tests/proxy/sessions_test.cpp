@@ -187,6 +187,12 @@ TEST_F(SessionsTest, AWorkerThatIsNotReadyOpensNoneAndKeepsThoseThatThereAre) {
   open(another);
 }
 
+TEST_F(SessionsTest, AWorkerThatHoldsRequestsOverARestartOpensOnesMeanwhile) {
+  setup_.relay_limits.hold = std::chrono::seconds(60);
+  proxy().set_phase(ModelPhase::kUnhealthy);
+  open(next_route());
+}
+
 TEST_F(SessionsTest, WithoutSignaturesTheAuthDataAreWhateverTheClientSays) {
   setup_.settings.unsecured = true;
   RawMessage created =

@@ -295,6 +295,28 @@ TEST_P(WebSocketSessionTest, IsHeldOverARestartUntilTheServerHasAnswered) {
   EXPECT_EQ(read_frame(server).payload, R"({"work": 3})");
 }
 
+TEST_P(WebSocketSessionTest, WaitsForAServerThatIsBeingRestarted) {
+  setup_.relay_limits.hold = seconds(60);
+  RawClient client = upgrade();
+  proxy().set_phase(ModelPhase::kUnhealthy);
+  client.send(hello());
+  proxy().settle();
+  proxy().set_phase(ModelPhase::kReady);
+  UpstreamConnectionInTest server = accept_upgrade();
+  EXPECT_EQ(read_frame(server).payload, R"({"work": 3})");
+}
+
+TEST_P(WebSocketSessionTest, IsToldToComeAgainWhereItWaitedInVain) {
+  setup_.relay_limits.hold = seconds(60);
+  endpoint("GET", "/stream").max_queue_time = std::chrono::milliseconds(1);
+  RawClient client = upgrade();
+  proxy().set_phase(ModelPhase::kUnhealthy);
+  client.send(hello());
+  expect_close(client, 1013, R"({"error":"worker: the inference server is being restarted"})");
+  expect_booked(0, 1, 0);
+  EXPECT_EQ(proxy().counted(Counter::kUpstreamFailures), 0u);
+}
+
 TEST_P(WebSocketSessionTest, PassesOnWhyTheServerRefusesWhereNothingWasAnswered) {
   RawClient client = connect();
   client.send(upgrade_request("/stream?" + query_of(next_route())));
