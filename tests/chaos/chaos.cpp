@@ -15,6 +15,7 @@
 #include "books.hpp"
 #include "report.hpp"
 #include "resources.hpp"
+#include "told.hpp"
 
 namespace cppworker::chaos {
 namespace {
@@ -27,16 +28,26 @@ constexpr int kShortestCalmMs = 100, kLongestCalmMs = 1500;
 struct Options {
   std::uint64_t seed = 0;
   int minutes = 0;  // 0: one round
+  std::vector<std::string> only;
   std::string json_file;
 };
 
-// The faults of one round. The last one keeps its place: it waits for a minute to pass, in which all others
-// fit.
-std::vector<const Fault*> shuffled(std::mt19937_64& random) {
+// The faults of one round: the last ones keep their places (kLast).
+std::vector<const Fault*> faults_of_round(const Options& options, std::mt19937_64& random) {
   std::vector<const Fault*> order;
   for (const Fault& fault : all_faults()) order.push_back(&fault);
-  std::shuffle(order.begin(), order.end() - 1, random);
+  std::shuffle(order.begin(), order.end() - kLast, random);
+  if (!options.only.empty())
+    std::erase_if(order, [&](const Fault* fault) {
+      return std::ranges::find(options.only, fault->name) == options.only.end();
+    });
   return order;
+}
+
+std::vector<std::string> names_of_faults() {
+  std::vector<std::string> names;
+  for (const Fault& fault : all_faults()) names.push_back(fault.name);
+  return names;
 }
 
 Happening happen(World& world, const Fault& fault) {
@@ -69,6 +80,7 @@ std::string figure(const char* who, const Holding& before, const Holding& after)
 void end(World& world, const Resources& before, Report& report) {
   Resources after;
   append(report.wrong, check_books(world));
+  append(report.wrong, check_told(world, report.happenings));
   append(report.wrong, check_growth(world, before, after));
   report.figures = {figure("Supervisor", before.supervisor, after.supervisor),
                     figure("Proxy", before.proxy, after.proxy)};
@@ -89,24 +101,28 @@ int run(const Options& options) {
 
   Report report;
   report.seed = options.seed;
+  GrowthWatch growth(world);
   Load load(world);
   do {
-    for (const Fault* fault : shuffled(random)) {
+    for (const Fault* fault : faults_of_round(options, random)) {
       std::this_thread::sleep_for(
           std::chrono::milliseconds(std::uniform_int_distribution(kShortestCalmMs, kLongestCalmMs)(random)));
+      growth.look();
       report.happenings.push_back(happen(world, *fault));
     }
   } while (Clock::now() < until);
+  growth.look();
   load.stop();
 
   for (const Outcome outcome : kOutcomes)
     report.requests[static_cast<std::size_t>(outcome)] = load.count(outcome);
-  report.wrong = inexcusable(report.happenings, load.unserved());
+  report.wrong = inexcusable(report.happenings, load.failed());
+  append(report.wrong, growth.found());
   end(world, before, report);
   report.lasted = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - began);
-  std::cout << markdown(report, load.unserved());
+  std::cout << markdown(report, load.failed());
   if (!options.json_file.empty()) std::ofstream(options.json_file) << as_json(report).dump(2) << "\n";
-  if (!report.passed()) std::cerr << "chaos: the worker's log:\n" << world.worker.process().output();
+  if (!report.passed()) std::cerr << "chaos: the worker's log:\n" << world.log();
   return report.passed() ? 0 : 1;
 }
 
@@ -119,6 +135,9 @@ int main(int argc, char** argv) {
   CLI::App app("Faults under load, at random times");
   app.add_option("--seed", options.seed, "Of order and times; printed, so that a run can be repeated");
   app.add_option("--minutes", options.minutes, "Goes on for so long; without it every fault happens once");
+  app.add_option("--only", options.only,
+                 "These faults alone, by their names in the table; for looking closer")
+      ->check(CLI::IsMember(cppworker::chaos::names_of_faults()));
   app.add_option("--json", options.json_file, "Writes the outcome there as well");
   CLI11_PARSE(app, argc, argv);
   std::signal(SIGPIPE, SIG_IGN);

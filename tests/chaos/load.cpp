@@ -1,39 +1,45 @@
 #include "load.hpp"
 
-#include <boost/beast/http.hpp>
+#include <algorithm>
 
-#include "tls_exchange.hpp"
+#include "judging.hpp"
+#include "session_visit.hpp"
 
 namespace cppworker::chaos {
 namespace {
 
-namespace http = boost::beast::http;
 using nlohmann::json;
+using std::chrono::milliseconds;
 
-// Every kind of request has a client; few enough that two cores aren't the fault that is tested.
-constexpr unsigned kClients = 6;
-// Between two requests of a client.
-constexpr std::chrono::milliseconds kPause{30};
-// Of an answer, in the list of what failed.
-constexpr std::size_t kDetail = 200;
+// Of every shape that a request has (protocol section 2). With the others below they are few enough that two
+// cores aren't the fault that is tested.
+constexpr unsigned kOrdinaryClients = 6;
+// Between two requests of a client; those that are a burden ask less often.
+constexpr milliseconds kPause{30}, kLongPause{400};
+// Before the first byte: of an answer that takes longer, and of streams, of which some wait for their turn.
+constexpr milliseconds kLeavesServer{150}, kLeavesQueue{40};
+// The head of a stream and a few of its events.
+constexpr std::size_t kLeavesStreamWith = 1000;
+// TGI takes 2'000'000 bytes at the most.
+constexpr std::size_t kBigBody = 1'900'000;
+// Read in a second or two.
+constexpr char kBigAnswer[] = "size:1000000";
+constexpr milliseconds kBetweenSlowReads{20};
 
-std::string request_of(World& world, const Asking& asking) {
+json route_of(World& world, const Asking& asking) {
+  if (!asking.route.is_null()) return asking.route;
+  return world.autoscaler.route({{"url", kUrl}, {"covers", asking.url_only ? "url" : "full"}, {"cost", 7}});
+}
+
+json body_of(const Asking& asking, const json& route) {
   const json payload = {{"inputs", asking.prompt}, {"parameters", {{"max_new_tokens", 7}}}};
-  const json route =
-      world.autoscaler.route({{"url", kUrl}, {"covers", asking.url_only ? "url" : "full"}, {"cost", 7}});
-  json body;
-  if (asking.wrapped) {
-    body = {{"auth_data", route}, {"payload", payload}};
-  } else {
-    body = payload;
-    body.update(route);
-    body.erase("request_idx");  // the oldest shape has none (protocol section 2)
-  }
-  const std::string text = body.dump();
-  return "POST " + std::string(asking.stream ? "/generate_stream" : "/generate") +
-         " HTTP/1.1\r\nHost: chaos\r\nConnection: close\r\nContent-Type: application/json\r\n"
-         "Content-Length: " +
-         std::to_string(text.size()) + "\r\n\r\n" + text;
+  if (!asking.session.empty())
+    return {{"auth_data", route}, {"session_id", asking.session}, {"payload", payload}};
+  if (asking.wrapped) return {{"auth_data", route}, {"payload", payload}};
+  json body = payload;
+  body.update(route);
+  body.erase("request_idx");  // the oldest shape has none (protocol section 2)
+  return body;
 }
 
 bool is_right(const Asking& asking, const std::string& body) {
@@ -44,70 +50,33 @@ bool is_right(const Asking& asking, const std::string& body) {
   return answer.is_object() && answer.contains("generated_text");
 }
 
-// To come again is the only thing to be done about these (protocol section 3).
-bool says_when(const http::response<http::string_body>& answer) {
-  const bool must = answer.result_int() == 503 || answer.result_int() == 429;
-  return !must || answer.count(http::field::retry_after) == 1;
-}
-
-// Fills in outcome and status.
-void judge(const Asking& asking, const Exchange& seen, Result& result) {
-  result.outcome = Outcome::kUnclear;
-  result.detail = (seen.timed_out ? "no end came: " : "") + seen.bytes.substr(0, kDetail);
-  if (seen.timed_out) return;
-  result.outcome = Outcome::kLost;
-  if (seen.bytes.empty()) return;
-
-  http::response_parser<http::string_body> parser;
-  parser.eager(true);
-  parser.body_limit(boost::none);
-  boost::system::error_code error;
-  parser.put(boost::asio::buffer(seen.bytes), error);
-  if (parser.is_header_done()) result.status = static_cast<int>(parser.get().result_int());
-  if (!parser.is_done()) {
-    result.outcome = !error || error == http::error::need_more ? Outcome::kCut : Outcome::kUnclear;
-    return;
-  }
-  const std::string& body = parser.get().body();
-  const json why = json::parse(body, nullptr, false);
-  if (result.status == 200)
-    result.outcome = is_right(asking, body) ? Outcome::kServed : Outcome::kUnclear;
-  else
-    result.outcome = why.is_object() && why.contains("error") && says_when(parser.get()) ? Outcome::kRefused
-                                                                                         : Outcome::kUnclear;
-}
-
 }  // namespace
 
-std::string_view name_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kServed:
-      return "served";
-    case Outcome::kRefused:
-      return "refused";
-    case Outcome::kCut:
-      return "cut";
-    case Outcome::kLost:
-      return "lost";
-    case Outcome::kUnclear:
-      break;
-  }
-  return "unclear";
-}
-
 Result ask(World& world, const Asking& asking) {
-  const std::string request = request_of(world, asking);
-  Result result;
-  result.began = Clock::now();
-  const Exchange seen = exchange(world.worker.port(), request);
-  result.ended = Clock::now();
-  judge(asking, seen, result);
+  const json route = route_of(world, asking);
+  const std::string target = asking.stream ? "/generate_stream" : "/generate";
+  Result result = judged_exchange(world, post_text(target, body_of(asking, route).dump()), asking.manner,
+                                  [&](int status, const std::string& body) {
+                                    return status == 200 && is_right(asking, body);
+                                  })
+                      .result;
+  if (asking.wrapped) result.request_idx = route.at("request_idx").get<std::int64_t>();
+  world.sent.add(result);
   return result;
 }
 
 Load::Load(World& world) : world_(world) {
-  for (unsigned client = 0; client < kClients; ++client)
-    clients_.emplace_back([this, client] { run(client); });
+  const auto start = [this](const Asking& asking, milliseconds pause) {
+    clients_.emplace_back([this, asking, pause] { go_on_asking(asking, pause); });
+  };
+  for (unsigned client = 0; client < kOrdinaryClients; ++client)
+    start({.stream = client % 3 == 0, .wrapped = client % 2 == 0, .url_only = client % 4 == 2}, kPause);
+  start({.prompt = "sleep:500", .manner = {.leaves_after = kLeavesServer}}, kLongPause);
+  start({.stream = true, .url_only = true, .manner = {.leaves_after = kLeavesQueue}}, kPause);
+  start({.stream = true, .manner = {.leaves_with = kLeavesStreamWith}}, kPause);
+  start({.stream = true, .prompt = std::string(kBigBody, 'x')}, kLongPause);
+  start({.prompt = kBigAnswer, .manner = {.between_reads = kBetweenSlowReads}}, kLongPause);
+  clients_.emplace_back([this] { go_on_visiting(); });
 }
 
 void Load::stop() {
@@ -116,17 +85,25 @@ void Load::stop() {
   clients_.clear();
 }
 
-void Load::run(unsigned client) {
-  const Asking asking{.stream = client % 3 == 0, .wrapped = client % 2 == 0, .url_only = client % 4 == 2};
+void Load::go_on_asking(Asking asking, milliseconds pause) {
   while (!over_) {
-    Result result = ask(world_, asking);
-    ++counts_[static_cast<std::size_t>(result.outcome)];
-    if (result.outcome != Outcome::kServed) {
-      const std::lock_guard lock(mutex_);
-      unserved_.push_back(std::move(result));
-    }
-    std::this_thread::sleep_for(kPause);
+    note(ask(world_, asking));
+    std::this_thread::sleep_for(pause);
   }
+}
+
+void Load::go_on_visiting() {
+  while (!over_) {
+    visit(world_, [this](const Result& result) { note(result); });
+    std::this_thread::sleep_for(kLongPause);
+  }
+}
+
+void Load::note(const Result& result) {
+  ++counts_[static_cast<std::size_t>(result.outcome)];
+  if (!is_failure(result.outcome)) return;
+  const std::lock_guard lock(mutex_);
+  failed_.push_back(result);
 }
 
 }  // namespace cppworker::chaos

@@ -1,38 +1,19 @@
-// A steady load of signed requests and streams, and what became of each.
+// A steady load of signed requests and streams, and what became of each: from clients of all generations,
+// such that leave early, send much, read slowly, and keep sessions.
 #pragma once
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tls_exchange.hpp"
 #include "world.hpp"
 
 namespace cppworker::chaos {
-
-using Clock = std::chrono::steady_clock;
-
-enum class Outcome {
-  kServed,   // a whole, right answer
-  kRefused,  // an error status with a JSON body that says why, and when to come again
-  kCut,      // an answer that looks broken off
-  kLost,     // the connection ended without a byte
-  kUnclear,  // all else: a wrong answer that looks right, an error without words, no end at all
-};
-inline constexpr std::array kOutcomes = {Outcome::kServed, Outcome::kRefused, Outcome::kCut, Outcome::kLost,
-                                         Outcome::kUnclear};
-std::string_view name_of(Outcome outcome);
-
-struct Result {
-  Outcome outcome;
-  int status = 0;  // 0: none came
-  Clock::time_point began, ended;
-  std::string detail;  // of an outcome that isn't kServed: the answer's beginning
-};
 
 // One request, with a fresh route. `prompt` may ask the stand-in for something (stand_ins/README.md).
 struct Asking {
@@ -40,7 +21,12 @@ struct Asking {
   bool wrapped = true;
   bool url_only = false;
   std::string prompt = "Once upon a time";
+  Manner manner = {};
+  // Inside a session: its id, and the route that made it.
+  std::string session = {};
+  nlohmann::json route = nullptr;
 };
+// Enters it in World::sent, too.
 Result ask(World& world, const Asking& asking);
 
 class Load {
@@ -50,19 +36,21 @@ class Load {
   ~Load() { stop(); }
   void stop();
 
-  std::uint64_t served() const { return counts_[0]; }
+  std::uint64_t served() const { return count(Outcome::kServed); }
   std::uint64_t count(Outcome outcome) const { return counts_[static_cast<std::size_t>(outcome)]; }
-  // Those that weren't served, in the order of their ends. After stop().
-  const std::vector<Result>& unserved() const { return unserved_; }
+  // Those that failed, in the order of their ends. After stop().
+  const std::vector<Result>& failed() const { return failed_; }
 
  private:
-  void run(unsigned client);
+  void go_on_asking(Asking asking, std::chrono::milliseconds pause);
+  void go_on_visiting();
+  void note(const Result& result);
 
   World& world_;
   std::atomic<bool> over_ = false;
   std::array<std::atomic<std::uint64_t>, kOutcomes.size()> counts_{};
   std::mutex mutex_;
-  std::vector<Result> unserved_;
+  std::vector<Result> failed_;
   std::vector<std::thread> clients_;
 };
 

@@ -12,10 +12,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMostSentences = 20;  // the first ones tell; thousands more hide them
 
-bool overlap(const Happening& happening, const Result& result) {
-  return result.began <= happening.recovered && happening.began <= result.ended;
-}
-
 bool excuses(const Happening& happening, const Result& result) {
   const Tolerance& tolerated = happening.fault->tolerated;
   return overlap(happening, result) && ((result.outcome == Outcome::kRefused && tolerated.refused) ||
@@ -35,7 +31,7 @@ struct Row {
   std::array<std::size_t, kOutcomes.size()> seen{};
 };
 
-std::vector<Row> rows_of(const std::vector<Happening>& happenings, const std::vector<Result>& unserved) {
+std::vector<Row> rows_of(const std::vector<Happening>& happenings, const std::vector<Result>& failed) {
   std::vector<Row> rows;
   for (const Happening& happening : happenings) {
     auto row = std::ranges::find(rows, happening.fault, &Row::fault);
@@ -43,7 +39,7 @@ std::vector<Row> rows_of(const std::vector<Happening>& happenings, const std::ve
     ++row->times;
     row->slowest = std::max(row->slowest, seconds_between(happening.began, happening.recovered));
     if (row->times == 1 || happening.verdict.kind > row->verdict.kind) row->verdict = happening.verdict;
-    for (const Result& result : unserved)
+    for (const Result& result : failed)
       if (overlap(happening, result)) ++row->seen[static_cast<std::size_t>(result.outcome)];
   }
   return rows;
@@ -66,6 +62,10 @@ std::string text_of(const Verdict& verdict) {
 
 }  // namespace
 
+bool overlap(const Happening& happening, const Result& result) {
+  return result.began <= happening.recovered && happening.began <= result.ended;
+}
+
 bool Report::passed() const {
   return wrong.empty() && std::ranges::none_of(happenings, [](const Happening& happening) {
            return happening.verdict.kind == Verdict::kFailed;
@@ -73,9 +73,9 @@ bool Report::passed() const {
 }
 
 std::vector<std::string> inexcusable(const std::vector<Happening>& happenings,
-                                     const std::vector<Result>& unserved) {
+                                     const std::vector<Result>& failed) {
   std::vector<std::string> found;
-  for (const Result& result : unserved) {
+  for (const Result& result : failed) {
     if (std::ranges::any_of(happenings, [&](const Happening& each) { return excuses(each, result); }))
       continue;
     std::string during = "no fault";
@@ -88,12 +88,12 @@ std::vector<std::string> inexcusable(const std::vector<Happening>& happenings,
   return found;
 }
 
-std::string markdown(const Report& report, const std::vector<Result>& unserved) {
+std::string markdown(const Report& report, const std::vector<Result>& failed) {
   std::ostringstream out;
   out.precision(1);
   out << std::fixed << "| fault | times | outcome | slowest recovery | clients saw, besides good answers |\n"
       << "|---|---|---|---|---|\n";
-  for (const Row& row : rows_of(report.happenings, unserved))
+  for (const Row& row : rows_of(report.happenings, failed))
     out << "| " << row.fault->name << " | " << row.times << " | " << text_of(row.verdict) << " | "
         << row.slowest << " s | " << clients_saw(row) << " |\n";
   out << "\nSeed " << report.seed << ", " << report.lasted.count() << " s. Requests:";

@@ -16,6 +16,9 @@ struct Happening {
   Verdict verdict;
 };
 
+// The request was under way while the fault was there.
+bool overlap(const Happening& happening, const Result& result);
+
 struct Report {
   std::uint64_t seed = 0;
   std::chrono::seconds lasted{0};
@@ -29,9 +32,9 @@ struct Report {
 
 // What the clients saw that no fault excuses, in sentences.
 std::vector<std::string> inexcusable(const std::vector<Happening>& happenings,
-                                     const std::vector<Result>& unserved);
+                                     const std::vector<Result>& failed);
 
-std::string markdown(const Report& report, const std::vector<Result>& unserved);
+std::string markdown(const Report& report, const std::vector<Result>& failed);
 nlohmann::json as_json(const Report& report);
 
 }  // namespace cppworker::chaos

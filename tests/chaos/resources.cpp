@@ -7,9 +7,14 @@ namespace {
 
 // Connections that are open for a moment, or kept for the next time: to the autoscaler, of a probe.
 constexpr std::size_t kPassingDescriptors = 2;
+// And while the faults go on: hooks of a launch, pages that are asked for.
+constexpr std::size_t kBusyDescriptors = 6;
 // Connections that the proxy keeps to the inference server: as many as it had requests at once.
 constexpr std::size_t kPooledDescriptors = 12;
-// What an allocator keeps of its peak; a leak of each request would be more in a long run.
+// And its clients' own, with some that are being closed.
+constexpr std::size_t kConnectedDescriptors = 40;
+// What an allocator keeps of its peak; a leak of each request, or 1 MiB of each fault, would be more. The
+// proxy's peak are a few bodies of 2 MB.
 constexpr std::size_t kSupervisorGrowthKib = 8 << 10;
 constexpr std::size_t kProxyGrowthKib = 24 << 10;
 
@@ -17,11 +22,15 @@ std::string grown(const std::string& who, const std::string& what, std::size_t f
   return who + " went from " + std::to_string(from) + " to " + std::to_string(to) + " " + what;
 }
 
+Holding holding_of(pid_t pid) {
+  return {pid, descriptors_of(pid), resident_kib(pid)};
+}
+
 }  // namespace
 
 Resources look_at(World& world) {
-  const auto holding = [](pid_t pid) { return Holding{descriptors_of(pid), resident_kib(pid)}; };
-  return {holding(world.worker.process().pid()), holding(world.pid_of("proxy")), world.worker.tree().size()};
+  return {holding_of(world.worker.process().pid()), holding_of(world.pid_of("proxy")),
+          world.worker.tree().size()};
 }
 
 std::vector<std::string> check_growth(World& world, const Resources& before, Resources& after) {
@@ -47,6 +56,25 @@ std::vector<std::string> check_growth(World& world, const Resources& before, Res
   if (after.proxy.resident_kib > before.proxy.resident_kib + kProxyGrowthKib)
     wrong.push_back(grown("the proxy", "KiB", before.proxy.resident_kib, after.proxy.resident_kib));
   return wrong;
+}
+
+void GrowthWatch::compare(const char* who, Holding& base, const Holding& now, std::size_t descriptors,
+                          std::size_t kib) {
+  if (now.pid != base.pid || now.resident_kib == 0) {  // 0: it is no more
+    base = now;
+    return;
+  }
+  if (now.descriptors > base.descriptors + descriptors)
+    found_.push_back(grown(who, "descriptors", base.descriptors, now.descriptors) + " under load");
+  if (now.resident_kib > base.resident_kib + kib)
+    found_.push_back(grown(who, "KiB", base.resident_kib, now.resident_kib) + " under load");
+}
+
+void GrowthWatch::look() {
+  if (!found_.empty()) return;  // once is enough
+  const Resources now = look_at(world_);
+  compare("the supervisor", supervisor_, now.supervisor, kBusyDescriptors, kSupervisorGrowthKib);
+  compare("the proxy", proxy_, now.proxy, kConnectedDescriptors, kProxyGrowthKib);
 }
 
 }  // namespace cppworker::chaos

@@ -9,6 +9,7 @@
 namespace cppworker::chaos {
 
 struct Holding {
+  pid_t pid = -1;
   std::size_t descriptors = 0, resident_kib = 0;
 };
 
@@ -22,5 +23,21 @@ Resources look_at(World& world);
 
 // What has grown, in sentences; waits for what is being closed. `after` is filled in.
 std::vector<std::string> check_growth(World& world, const Resources& before, Resources& after);
+
+// The same under load, between the faults: a leak must not hide behind the end of the process that has it.
+class GrowthWatch {
+ public:
+  explicit GrowthWatch(World& world) : world_(world) {}
+  // Before each fault. What runs since the last look is measured from here on.
+  void look();
+  const std::vector<std::string>& found() const { return found_; }
+
+ private:
+  void compare(const char* who, Holding& base, const Holding& now, std::size_t descriptors, std::size_t kib);
+
+  World& world_;
+  Holding supervisor_, proxy_;
+  std::vector<std::string> found_;
+};
 
 }  // namespace cppworker::chaos

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <thread>
 
 #include "common/unique_fd.hpp"
 
@@ -15,17 +16,19 @@ namespace cppworker::chaos {
 namespace {
 
 constexpr std::size_t kReadBytes = 16 << 10;
+// Of a slow reader: what fills the kernel's buffers is read by nobody.
+constexpr int kSmallBuffer = 64 << 10;
 
 // Believes any certificate: who signs it is another test's concern.
 class Connection {
  public:
-  explicit Connection(std::uint16_t port) {
+  explicit Connection(std::uint16_t port, bool slow = false) {
     static const std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
     ssl_.reset(SSL_new(context.get()));
     fd_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const timeval patience{kClientPatience.count(), 0};
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    be_patient(SO_RCVTIMEO, kClientPatience);
+    be_patient(SO_SNDTIMEO, kClientPatience);
+    if (slow) ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &kSmallBuffer, sizeof kSmallBuffer);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -37,6 +40,11 @@ class Connection {
 
   bool open() const { return open_; }
   bool timed_out() const { return timed_out_; }
+  // For what comes next. `option`: SO_RCVTIMEO or SO_SNDTIMEO.
+  void be_patient(int option, std::chrono::milliseconds patience) {
+    const timeval value{patience.count() / 1000, patience.count() % 1000 * 1000};
+    ::setsockopt(fd_.get(), SOL_SOCKET, option, &value, sizeof value);
+  }
   SSL* ssl() { return ssl_.get(); }
 
   void write(std::string_view bytes) {
@@ -70,14 +78,23 @@ class Connection {
 
 }  // namespace
 
-Exchange exchange(std::uint16_t port, std::string_view request) {
+Exchange exchange(std::uint16_t port, std::string_view request, const Manner& manner) {
   Exchange seen;
-  Connection connection(port);
+  Connection connection(port, manner.between_reads.count() > 0);
   connection.write(request);
-  if (connection.open())
-    while (connection.read_some(seen.bytes)) {
-    }
-  seen.timed_out = connection.timed_out();
+  if (!connection.open()) {
+    seen.timed_out = connection.timed_out();
+    return seen;
+  }
+  if (manner.leaves_after) connection.be_patient(SO_RCVTIMEO, *manner.leaves_after);
+  while (connection.read_some(seen.bytes)) {
+    if (manner.leaves_after) connection.be_patient(SO_RCVTIMEO, kClientPatience);
+    seen.left = manner.leaves_with > 0 && seen.bytes.size() >= manner.leaves_with;
+    if (seen.left) return seen;
+    std::this_thread::sleep_for(manner.between_reads);
+  }
+  seen.left = connection.timed_out() && manner.leaves_after && seen.bytes.empty();
+  seen.timed_out = connection.timed_out() && !seen.left;
   return seen;
 }
 

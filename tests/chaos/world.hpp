@@ -1,10 +1,13 @@
 // The worker under test with its surroundings: `cppworker run` serving TLS, the stand-in of TGI with two
-// shards, the stand-in of the autoscaler.
+// shards, the stand-in of the autoscaler behind a line that can fail.
 #pragma once
 
 #include <chrono>
 #include <utility>
 
+#include "held_port.hpp"
+#include "line.hpp"
+#include "outcome.hpp"
 #include "tests/integration/worker_harness.hpp"
 
 namespace cppworker::chaos {
@@ -24,6 +27,9 @@ class World {
   World();
   ~World();
 
+  // The public one; the same for all supervisors. Any thread.
+  std::uint16_t port() const { return port_; }
+
   // Null while the supervisor doesn't answer.
   nlohmann::json status();
   bool ready() { return testing::get(worker.admin_port(), "/readyz").status == 200; }
@@ -31,14 +37,32 @@ class World {
   int launches(const std::string& service);
   nlohmann::json server_state();  // of the stand-in, with its shards
 
+  // Has the worker serve GET /info, or no more: reads the backend's definition anew.
+  void reload(bool with_info);
+  // SIGKILL, and another on the same run directory.
+  void replace_supervisor();
+  int supervisors() const { return supervisors_; }
+
   // The worker's end, asked for by SIGTERM; its exit code, -1 when it doesn't come.
   int stop();
-
-  testing::Autoscaler autoscaler;
-  testing::BackendFolder backend;
-  testing::Worker worker;
+  // What all supervisors have logged.
+  std::string log() { return log_ + worker.process().output(); }
 
  private:
+  const HeldPort port_, session_port_, admin_port_;
+
+ public:
+  testing::Autoscaler autoscaler;
+  Line line;
+  testing::BackendFolder backend;
+  testing::Worker worker;
+  SentRequests sent;
+
+ private:
+  void read_log();
+
+  int supervisors_ = 1;
+  std::string log_;
   // The supervisor's log is read all the time: a full pipe would hold it up.
   std::jthread reader_;
 };
