@@ -50,19 +50,43 @@ bool is_right(const Asking& asking, const std::string& body) {
   return answer.is_object() && answer.contains("generated_text");
 }
 
+struct Signed {
+  std::string text;
+  std::optional<std::int64_t> request_idx;
+};
+
+Signed sign(World& world, const Asking& asking) {
+  const json route = route_of(world, asking);
+  const std::string target = asking.stream ? "/generate_stream" : "/generate";
+  Signed request{post_text(target, body_of(asking, route).dump()), std::nullopt};
+  if (asking.wrapped) request.request_idx = route.at("request_idx").get<std::int64_t>();
+  return request;
+}
+
+Result send(World& world, const Asking& asking, const Signed& request) {
+  const auto right = [&](int status, const std::string& body) {
+    return status == 200 && is_right(asking, body);
+  };
+  Result result = judged_exchange(world, request.text, asking.manner, right).result;
+  result.request_idx = request.request_idx;
+  world.sent.add(result);
+  return result;
+}
+
 }  // namespace
 
 Result ask(World& world, const Asking& asking) {
-  const json route = route_of(world, asking);
-  const std::string target = asking.stream ? "/generate_stream" : "/generate";
-  Result result = judged_exchange(world, post_text(target, body_of(asking, route).dump()), asking.manner,
-                                  [&](int status, const std::string& body) {
-                                    return status == 200 && is_right(asking, body);
-                                  })
-                      .result;
-  if (asking.wrapped) result.request_idx = route.at("request_idx").get<std::int64_t>();
-  world.sent.add(result);
-  return result;
+  return send(world, asking, sign(world, asking));
+}
+
+std::string spent_request(World& world) {
+  const Asking asking;
+  const Signed request = sign(world, asking);
+  return send(world, asking, request).outcome == Outcome::kServed ? request.text : "";
+}
+
+bool refuses_replay(World& world, const std::string& spent) {
+  return judged_exchange(world, spent, {}, [](int, const std::string&) { return true; }).result.status == 401;
 }
 
 Load::Load(World& world) : world_(world) {

@@ -29,6 +29,11 @@ struct Asking {
 // Enters it in World::sent, too.
 Result ask(World& world, const Asking& asking);
 
+// The bytes of a request that was served, with a signature that is good for one; empty when it wasn't.
+std::string spent_request(World& world);
+// Those sent once more are refused for what they are.
+bool refuses_replay(World& world, const std::string& spent);
+
 class Load {
  public:
   // Begins at once, and goes on to stop() or its end.

@@ -76,7 +76,13 @@ Verdict kill_model(World& world) {
 }
 
 Verdict kill_proxy(World& world) {
-  return signal_service(world, "proxy", SIGKILL);
+  const std::string spent = spent_request(world);
+  if (spent.empty()) return failed("nothing was served before");
+  Verdict verdict = signal_service(world, "proxy", SIGKILL);
+  if (verdict.kind != Verdict::kRecovered) return verdict;
+  if (!refuses_replay(world, spent)) return failed("the next proxy takes what the one before has served");
+  verdict.text += ", which refuses what the one before has served";
+  return verdict;
 }
 
 Verdict stop_model(World& world) {
@@ -150,10 +156,13 @@ Verdict kill_supervisor(World& world) {
     const json status = world.status();
     return status.is_null() ? 0 : status["reports"]["acknowledged"].get<std::uint64_t>();
   };
+  const std::string spent = spent_request(world);
+  if (spent.empty()) return failed("nothing was served before");
   const std::uint64_t before = acknowledged();
   if (!eventually([&] { return acknowledged() > before; })) return failed("no report came");
   world.replace_supervisor();
   if (!eventually([&] { return well(world); })) return failed("not ready again");
+  if (!refuses_replay(world, spent)) return failed("the next one takes what the one before has served");
   const std::vector<pid_t> alive = world.worker.tree();
   for (const pid_t pid : leftovers)
     if (std::ranges::find(alive, pid) != alive.end())

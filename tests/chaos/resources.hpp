@@ -1,6 +1,7 @@
 // What the worker's two programs hold, before the faults and after them.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,10 @@ class GrowthWatch {
   const std::vector<std::string>& found() const { return found_; }
 
  private:
-  void compare(const char* who, Holding& base, const Holding& now, std::size_t descriptors, std::size_t kib);
+  struct Allowance {
+    std::size_t descriptors, kib;
+  };
+  void compare(const char* who, Holding& base, const Allowance& more, const std::function<pid_t()>& pid_of);
 
   World& world_;
   Holding supervisor_, proxy_;
