@@ -234,7 +234,9 @@ class ProxyApp {
 
   // What is idle ends by its own deadline at the latest: closing it sooner might cross a request on its way.
   Awaitable<> report_retired() {
-    while (core_.connections.load() > 0) co_await sleep_for(kDrainCheck);
+    // Not at once: one may have been accepted already that isn't counted yet.
+    do co_await sleep_for(kDrainCheck);
+    while (core_.connections.load() > 0);
     control_->send(ProxyNotice::kDrained);
   }
 
