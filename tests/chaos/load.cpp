@@ -20,6 +20,8 @@ constexpr milliseconds kPause{30}, kLongPause{400};
 constexpr milliseconds kLeavesServer{150}, kLeavesQueue{40};
 // The head of a stream and a few of its events.
 constexpr std::size_t kLeavesStreamWith = 1000;
+// Below the highest reqnum that was accepted, where signatures are too old.
+constexpr std::int64_t kWindow = 100;
 // TGI takes 2'000'000 bytes at the most.
 constexpr std::size_t kBigBody = 1'900'000;
 // Read in a second or two.
@@ -52,13 +54,14 @@ bool is_right(const Asking& asking, const std::string& body) {
 
 struct Signed {
   std::string text;
+  std::int64_t reqnum = 0;
   std::optional<std::int64_t> request_idx;
 };
 
 Signed sign(World& world, const Asking& asking) {
   const json route = route_of(world, asking);
   const std::string target = asking.stream ? "/generate_stream" : "/generate";
-  Signed request{post_text(target, body_of(asking, route).dump()), std::nullopt};
+  Signed request{post_text(target, body_of(asking, route).dump()), route.at("reqnum"), std::nullopt};
   if (asking.wrapped) request.request_idx = route.at("request_idx").get<std::int64_t>();
   return request;
 }
@@ -73,10 +76,22 @@ Result send(World& world, const Asking& asking, const Signed& request) {
   return result;
 }
 
+// Refused as it must be (protocol section 2): this machine was so busy that a hundred were routed and sent
+// between its route and its sending.
+bool came_late(World& world, const Signed& request, const Result& result) {
+  if (result.status != 401 || result.detail.find("is too old") == std::string::npos) return false;
+  const std::int64_t newest = world.autoscaler.route({{"url", kUrl}}).at("reqnum");
+  return newest - request.reqnum > kWindow;
+}
+
 }  // namespace
 
 Result ask(World& world, const Asking& asking) {
-  return send(world, asking, sign(world, asking));
+  while (true) {
+    const Signed request = sign(world, asking);
+    const Result result = send(world, asking, request);
+    if (!came_late(world, request, result)) return result;
+  }
 }
 
 std::string spent_request(World& world) {
