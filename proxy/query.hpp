@@ -4,7 +4,6 @@
 // Pure, any thread.
 #pragma once
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +18,11 @@ struct QueryPart {
   explicit QueryPart(std::string_view text)
       : text(text), name(percent_decode(text.substr(0, text.find('=')))) {}
 
-  std::string_view value() const { return text.substr(std::min(text.size(), text.find('=') + 1)); }
+  // Empty without a '='.
+  std::string_view value() const {
+    std::size_t equals = text.find('=');
+    return equals == std::string_view::npos ? std::string_view{} : text.substr(equals + 1);
+  }
 
   std::string_view text;            // as it came
   std::optional<std::string> name;  // nullopt: not decodable, so none of ours

@@ -113,6 +113,10 @@ TEST(QueryAuthTest, LeavesNumbersThatAreNoIntegersToTheEnvelope) {
             R"({"auth_data":{"request_idx":"must be an integer of 64 bits"}})");
 }
 
+TEST(QueryAuthTest, ANameAloneHasAnEmptyValue) {
+  EXPECT_EQ(taken("/s?signature&cost=1&url=").auth_data, R"({"signature":"","cost":1,"url":""})");
+}
+
 TEST(QueryAuthTest, EscapesWhatJsonEscapes) {
   EXPECT_EQ(member("endpoint=a%22%5C%00%0a%C3%A9%F0%9F%98%80", "endpoint"),
             json::parse(R"("a\"\\\u0000\n\u00e9\ud83d\ude00")"));
