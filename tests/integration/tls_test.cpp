@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <thread>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
@@ -80,12 +79,11 @@ class TlsWorkerTest : public ::testing::Test {
   }
   // Connections are closed until the certificate is there, and requests refused until the model is.
   TlsClient connect_when(std::uint16_t port, const std::string& name) {
-    auto until = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < until) {
+    bool served = eventually([&] {
       TlsClient client(port);
-      if (client.connected() && client.name() == name) return TlsClient(port);
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
+      return client.connected() && client.name() == name;
+    });
+    if (served) return TlsClient(port);
     throw std::runtime_error("no certificate for " + name + " is served");
   }
 
