@@ -105,6 +105,15 @@ TEST(Envelope, TheSessionIsAStringOrNone) {
 
 // The auth members in every order among the payload's, with odd blanks: what is forwarded parses as the
 // original without them, in the original's order and spelling.
+// It came with the newest generation, whose bodies are wrapped: here it is the payload's own, whatever it is.
+TEST(Envelope, AFlatBodysRequestIdxIsAMemberLikeAnyOther) {
+  std::string body = flat_with(R"("request_idx":"mine","request_idx":[2])");
+  auto parsed = parse_envelope(body);
+  ASSERT_TRUE(parsed) << parsed.error().body;
+  EXPECT_EQ(parsed->auth.request_idx_value, std::nullopt);
+  EXPECT_NE(forwarded(*parsed).find(R"("request_idx":"mine","request_idx":[2])"), std::string::npos);
+}
+
 TEST(Envelope, CuttingAFlatBodyLeavesTheRestAsItWas) {
   std::vector<std::string> auth = {R"("signature" : "c2ln")", R"("cost":2.50)", R"("endpoint":"e,}{")",
                                    "\"reqnum\"\t:\n17", R"("u\u0072l":"http://h:1")"};

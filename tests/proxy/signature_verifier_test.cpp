@@ -177,6 +177,22 @@ TEST(SignatureVerifier, AVerdictDoesNotOutliveItsKey) {
   EXPECT_EQ(check_signature(parsed->auth, *again, verdicts).covers, SignedText::kUrlOnly);
 }
 
+// Found good by the second key of a ring, it ends with the second.
+TEST(SignatureVerifier, NorTheOldKeyWhereBothWereInTheRing) {
+  VerdictCache verdicts;
+  std::string body = signed_body(test_key().get(), SignedText::kUrlOnly);
+  auto parsed = parse_envelope(body);
+  std::string current = pem_of(make_key(2048).get());
+  auto both = KeyRing::from_pems({current, pem_of(test_key().get())}).value();
+  for (bool remembered : {false, true}) {
+    CheckedSignature checked = check_signature(parsed->auth, *both, verdicts);
+    EXPECT_EQ(checked.covers, SignedText::kUrlOnly);
+    EXPECT_EQ(checked.remembered, remembered);
+  }
+  auto without_the_old = KeyRing::from_pems({current}).value();
+  EXPECT_EQ(check_signature(parsed->auth, *without_the_old, verdicts).covers, SignedText::kNone);
+}
+
 TEST(SignatureVerifier, TheSignaturesBase64MayHaveEscapedSlashes) {
   std::string body = signed_body(test_key().get(), SignedText::kFull);
   std::size_t begin = body.find("\"signature\":\"") + 13;

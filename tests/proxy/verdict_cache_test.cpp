@@ -20,5 +20,18 @@ TEST(VerdictCache, StaysBoundedAndKeepsWhatIsUsed) {
   EXPECT_FALSE(cache.contains(1, "\"kept\"\"", "signature\""));
 }
 
+// Tried so often that some come to the very place where the verdict lies.
+TEST(VerdictCache, NothingElseIsTakenForItWhereverItLies) {
+  VerdictCache cache;
+  cache.insert(1, "url", "signature");
+  for (int i = 2; i < 20'000; ++i) {
+    std::string other = std::to_string(i);
+    ASSERT_FALSE(cache.contains(static_cast<std::uint64_t>(i), "url", "signature")) << i;
+    ASSERT_FALSE(cache.contains(1, "url" + other, "signature")) << i;
+    ASSERT_FALSE(cache.contains(1, "url", "signature" + other)) << i;
+  }
+  EXPECT_TRUE(cache.contains(1, "url", "signature"));
+}
+
 }  // namespace
 }  // namespace cppworker
