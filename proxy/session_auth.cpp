@@ -42,9 +42,13 @@ void append_number(std::string& out, std::string_view value) {
   } else {
     double number = json_number(value);
     std::array<char, 32> text;
-    bool integer = std::abs(number) < kLargestExact && number == std::trunc(number);
-    auto end = integer ? std::to_chars(text.data(), text.data() + text.size(), std::int64_t(number)).ptr
-                       : std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+    char *begin = text.data(), *most = text.data() + text.size(), *end;
+    if (std::abs(number) >= kLargestExact)
+      end = std::to_chars(begin, most, number, std::chars_format::scientific).ptr;  // no integer's spelling
+    else if (number == std::trunc(number))
+      end = std::to_chars(begin, most, std::int64_t(number)).ptr;
+    else
+      end = std::to_chars(begin, most, number).ptr;
     out.append(text.data(), end);
   }
   out += ';';

@@ -41,6 +41,13 @@ TEST(SessionAuth, TheSameValuesInAnySpellingAreEqual) {
     for (const std::string& other : group) EXPECT_EQ(digest(group[0]), digest(other)) << other;
 }
 
+// From 2^53 on a double stands for several integers, of which it would be taken for one.
+TEST(SessionAuth, ADoubleThatMayBeSeveralIntegersIsNoneOfThem) {
+  EXPECT_EQ(digest(R"({"n":9007199254740991.0})"), digest(R"({"n":9007199254740991})"));
+  EXPECT_NE(digest(R"({"n":9007199254740993.0})"), digest(R"({"n":9007199254740992})"));
+  EXPECT_NE(digest(R"({"n":1e17})"), digest(R"({"n":100000000000000000})"));
+}
+
 TEST(SessionAuth, OtherValuesAreNot) {
   const std::vector<std::string> different = {
       R"({"a":1})",
