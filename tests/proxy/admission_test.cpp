@@ -132,6 +132,35 @@ TEST_F(AdmissionTest, BoundsTheBytesThatWait) {
   EXPECT_EQ(admission.reserve(waiter(large)).place, Place::kQueued);
 }
 
+TEST_F(AdmissionTest, WhoComesInWaitsNoMoreWithItsBytes) {
+  AdmissionLimits few = limits(1, 10);
+  few.queue_bytes = 60;
+  Admission admission(few);
+  Demand large;
+  large.bytes = 60;  // all that there is room for
+  Admission::WaiterPtr in = enter(admission, large);
+  for (int turn = 0; turn < 3; ++turn) {
+    Admission::WaiterPtr next = waiter(large);
+    ASSERT_EQ(admission.reserve(next).place, Place::kQueued) << turn;
+    EXPECT_EQ(admission.reserve(waiter(large)).place, Place::kFull);
+    admission.leave(in, true);
+    in = next;
+  }
+}
+
+TEST_F(AdmissionTest, WhoLeftTheQueueIsNoWorkAhead) {
+  Admission admission(limits(1, 10));
+  admission.declare_rate(1000);  // a work unit a second
+  Demand demand;
+  demand.work_milli = 5'000;
+  enter(admission, demand);
+  Admission::WaiterPtr second = waiter(demand);
+  EXPECT_EQ(admission.reserve(second, now_).place, Place::kQueued);
+  EXPECT_EQ(admission.expected_wait(now_), std::chrono::seconds(10));
+  admission.give_up(second, now_);
+  EXPECT_EQ(admission.expected_wait(now_), std::chrono::seconds(5));
+}
+
 TEST_F(AdmissionTest, RefusesWhoWouldWaitTooLongAndSaysWhenToComeBack) {
   Admission admission(limits(1, 10));
   admission.declare_rate(1000);  // a work unit a second

@@ -138,6 +138,15 @@ TEST_F(HandlerChainTest, ASignatureForAnotherWorkerIsA401) {
   expect_books_untouched();
 }
 
+// Another port of the same host may begin with the same digits.
+TEST_F(HandlerChainTest, NorIsOneThatOnlyBeginsLikeThisOnes) {
+  for (const std::string& url : {Route().url + "1", Route().url + "/", Route().url.substr(0, 23)}) {
+    Route other = next_route();
+    other.url = url;
+    expect_error(refused_body(wrapped_body(other, "{}")), 401, "proxy: the signature is for another worker");
+  }
+}
+
 TEST_F(HandlerChainTest, AWorkerWithoutAnUrlOfItsOwnTakesAnySignedOne) {
   setup_.settings.own_url.clear();
   Route other = next_route();

@@ -38,6 +38,7 @@ TEST(RequestHeadCheckTest, RefusesWhatTwoParsersReadDifferently) {
   std::string nul = with("X-A: b\r\n");
   nul[nul.find('b')] = '\0';
   EXPECT_EQ(status_of(nul), 400);
+  EXPECT_EQ(status_of(with("") + "GET / HTTP/1.1\r\nHost: h\r\n\r\n"), 400) << "two heads are none";
 }
 
 TEST(RequestHeadCheckTest, RefusesCodingsItDoesNotKnow) {
