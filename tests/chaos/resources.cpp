@@ -35,11 +35,12 @@ Resources look_at(World& world) {
 }
 
 std::vector<std::string> check_growth(World& world, const Resources& before, Resources& after) {
+  // Fewer processes: a grandchild was killed, and its server lives on without it.
   const auto settled = [&] {
     after = look_at(world);
     return after.supervisor.descriptors <= before.supervisor.descriptors + kPassingDescriptors &&
            after.proxy.descriptors <= before.proxy.descriptors + kPooledDescriptors &&
-           after.processes == before.processes;
+           after.processes <= before.processes;
   };
   std::vector<std::string> wrong;
   if (!eventually(settled)) {
@@ -48,7 +49,7 @@ std::vector<std::string> check_growth(World& world, const Resources& before, Res
                             after.supervisor.descriptors));
     if (after.proxy.descriptors > before.proxy.descriptors + kPooledDescriptors)
       wrong.push_back(grown("the proxy", "descriptors", before.proxy.descriptors, after.proxy.descriptors));
-    if (after.processes != before.processes)
+    if (after.processes > before.processes)
       wrong.push_back(grown("the tree", "processes", before.processes, after.processes));
   }
   if (after.supervisor.resident_kib > before.supervisor.resident_kib + kSupervisorGrowthKib)
