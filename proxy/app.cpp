@@ -15,6 +15,7 @@
 #include "common/startup_pages.hpp"
 #include "common/url.hpp"
 #include "launchers/backend_definition.hpp"
+#include "proxy/body_buffer.hpp"
 #include "proxy/control_client.hpp"
 #include "proxy/listener.hpp"
 #include "proxy/open_now.hpp"
@@ -290,6 +291,7 @@ class ProxyApp {
 }  // namespace
 
 int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
+  give_large_blocks_back();
   auto backend = load_backend(settings.backend_folder);
   if (!backend) {
     spdlog::critical("{}", backend.error().message);

@@ -204,6 +204,38 @@ TEST_F(ProxyProcessTest, ForwardsWhenTheModelIsReady) {
   ask_until(get_request("/health"), 503);
 }
 
+// They stayed resident, twenty at a time: the allocator had learned to keep what it was given back.
+TEST_F(ProxyProcessTest, GivesTheMemoryOfLargeUploadsBack) {
+  auto resident_kib = [&] {
+    std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+    for (std::string word; status >> word;)
+      if (std::size_t kib = 0; word == "RssAnon:" && status >> kib) return kib;
+    throw std::runtime_error("no RssAnon");
+  };
+  constexpr std::size_t kBody = 20 << 20;
+  start();
+  make_ready({pem_of(test_key().get())});
+  const std::size_t before = resident_kib();
+  Route route;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<RawClient> clients;
+    std::vector<UpstreamConnectionInTest> servers;
+    for (int i = 0; i < 2; ++i, ++route.reqnum) {
+      clients.emplace_back(port_);
+      clients.back().send(post_request(
+          "/generate", wrapped_body(route, "{\"inputs\": \"" + std::string(kBody, 'x') + "\"}")));
+      servers.push_back(server_.accept());
+      servers.back().read_request();
+    }
+    EXPECT_GT(resident_kib(), before + kBody / 1024) << "they are here";
+    for (UpstreamConnectionInTest& server : servers) server.answer(200, "{}", "Connection: close\r\n");
+    for (RawClient& client : clients) EXPECT_EQ(client.read_response().status(), 200);
+  }
+  auto until = std::chrono::steady_clock::now() + kHangGuard;
+  while (resident_kib() > before + kBody / 1024 / 2)
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << resident_kib() << " KiB, before: " << before;
+}
+
 TEST_F(ProxyProcessTest, TakesNewKeysAndAsksForThemWhenSignaturesFail) {
   auto other = make_key(2048);
   start();
