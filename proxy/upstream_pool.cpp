@@ -39,8 +39,8 @@ std::unique_ptr<UpstreamConnection> UpstreamPool::take_idle() {
   return nullptr;
 }
 
-void UpstreamPool::drop_stale() {
-  auto oldest = std::chrono::steady_clock::now() - kLongestIdle;
+void UpstreamPool::drop_stale(std::chrono::steady_clock::time_point now) {
+  auto oldest = now - kLongestIdle;
   std::erase_if(idle_, [&](const Idle& idle) { return idle.since < oldest; });
 }
 

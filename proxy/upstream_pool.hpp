@@ -46,7 +46,7 @@ class UpstreamPool {
   void give_back(std::unique_ptr<UpstreamConnection> connection);
 
   // Closes what has been idle for too long: sockets whose other end was closed, most likely. Now and then.
-  void drop_stale();
+  void drop_stale(std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now());
 
   // The inference server was restarted: its old connections are dead.
   void clear() { idle_.clear(); }

@@ -77,6 +77,20 @@ TEST_F(UpstreamPoolTest, ClearingCloses) {
   EXPECT_EQ(pool_.take_idle(), nullptr);
 }
 
+// After a burst nobody asks for them, and Python servers keep a thread or a task for each.
+TEST_F(UpstreamPoolTest, ClosesWhatWasIdleForTooLongThoughNobodyAsksForIt) {
+  auto connection = connected();
+  UpstreamConnectionInTest server = server_.accept();
+  const auto before = std::chrono::steady_clock::now();
+  pool_.give_back(std::move(connection));
+  const auto after = std::chrono::steady_clock::now();
+  pool_.drop_stale(before + UpstreamPool::kLongestIdle);
+  EXPECT_TRUE(server.is_silent());
+  pool_.drop_stale(after + UpstreamPool::kLongestIdle + std::chrono::milliseconds(1));
+  EXPECT_EQ(server.wait_for_end(), RawSocket::End::kEof);
+  EXPECT_EQ(pool_.take_idle(), nullptr);
+}
+
 // ---- the pool in the proxy
 
 class PooledRelayTest : public ProxyTest {
