@@ -154,9 +154,10 @@ void Connection::ask_for_bytes() {
 Awaitable<std::optional<Refusal>> Connection::read_head() {
   if (buffer_.size() == 0) {
     set_deadline(limits_.idle);
-    // An idle connection holds no buffer; TLS has to be read to be waited for.
-    if (stream_.is_tls()) {
-      error_code error = co_await read_more(kReadStep);
+    // An idle connection holds no buffer.
+    while (stream_.is_tls() && buffer_.size() == 0) {
+      error_code error = co_await stream_.wait_for_bytes();
+      if (!error) error = co_await read_more(kReadStep);
       if (error) co_return silence();
     }
     while (buffer_.size() == 0) {
