@@ -148,7 +148,6 @@ class Stepper {
     if (now_ - state().ready_at < policy_.reset_after) return;
     state().failures_before_ready = 0;
     state().failures_after_ready = 0;
-    state().recent_failures.clear();
   }
 
   bool is_stuck() { return now_ - state().killed_at >= policy_.stuck_after; }
@@ -274,7 +273,8 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
 }
 
 GiveUpRules default_give_up_rules() {
-  return {{.causes = {}, .failures = 10, .window = std::chrono::hours(12)},
+  return {{.causes = {}, .failures = 10, .window = std::chrono::hours(3)},
+          {.causes = {}, .failures = 16, .window = std::chrono::hours(24)},
           {.causes = {FailureCause::kStartDeadline, FailureCause::kNoProgress},
            .failures = 3,
            .window = std::chrono::hours(24)}};

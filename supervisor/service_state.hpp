@@ -188,12 +188,14 @@ struct ServicePolicy {
   std::chrono::milliseconds backoff_most{std::chrono::seconds(60)};
   // Share by which the wait varies, so that a fleet that failed together doesn't come back together.
   double backoff_jitter = 0.2;
-  // So long it must have been ready for earlier failures to be forgotten. Being merely alive forgets nothing:
-  // a server that loads for ten minutes and then dies would start over at one second for ever.
+  // So long it must have been ready for the waits to begin with the first again. Being merely alive resets
+  // nothing: a server that loads for ten minutes and then dies would start over at one second for ever.
   std::chrono::milliseconds reset_after{std::chrono::minutes(5)};
-  // The first: four minutes of failing at once, which a network that is slow to come up survives, or as many
-  // loads of an hour as anyone will pay for. The second: each of these has cost the whole startup deadline.
-  // Failures before a run that was ready for reset_after don't count.
+  // Being ready resets no count: a server that dies every six minutes is of no use, however well it is in
+  // between. The first rule: four minutes of failing at once, which a network that is slow to come up
+  // survives, and at the latest a failure every 20 minutes. The second: one that goes on for a day with a
+  // failure every hour and a half, or as many loads of an hour as anyone will pay for; what dies more rarely
+  // lives on. The third: each of these has cost the whole startup deadline.
   GiveUpRules give_up = default_give_up_rules();
 };
 

@@ -444,11 +444,30 @@ TEST(GivingUp, DoesNotComeForFailuresFarApart) {
   EXPECT_EQ(life.state().phase, Phase::kStarting);
 }
 
-TEST(GivingUp, ForgetsFailuresBeforeALongTimeOfBeingReady) {
-  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 24h}}});
+// The waits begin anew after a stretch of being ready; the window does not. Else a server that dies every six
+// minutes would do so for ever, a second after the other.
+TEST(GivingUp, CountsFailuresBeforeALongTimeOfBeingReady) {
+  Life life;
   life.on(Kind::kWantUp);
-  for (int i = 0; i < 20; ++i) life.fail_after_ready(5min);
-  EXPECT_EQ(life.state().phase, Phase::kStarting) << "it is of use for most of the time";
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(life.fail_after_ready(6min), 1s);
+  life.on(Kind::kSeenReady).after(6min).on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
+}
+
+TEST(GivingUp, DoesNotComeForAServerThatDiesRarely) {
+  Life life;
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(life.fail_after_ready(2h), 1s);
+  EXPECT_EQ(life.state().phase, Phase::kStarting);
+  EXPECT_LE(life.state().recent_failures.size(), 16u) << "no more are kept than are counted";
+}
+
+TEST(GivingUp, ComesForOneThatDiesEveryHourOfADay) {
+  Life life;
+  life.on(Kind::kWantUp);
+  for (int i = 0; i < 15; ++i) life.fail_after_ready(1h);
+  life.on(Kind::kSeenReady).after(1h).on(Kind::kExited).on(Kind::kTreeEmpty);
+  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
 }
 
 TEST(GivingUp, IsNotForWhatNobodyWants) {
