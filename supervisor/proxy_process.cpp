@@ -18,6 +18,8 @@ constexpr const char* kAllocatorSetting = "GLIBC_TUNABLES=glibc.malloc.tcache_co
 // that is late, and the proxy has all others to take up its word again.
 constexpr int kLongestSilence = static_cast<int>(kAliveTimeout / kAliveInterval);
 
+}  // namespace
+
 ServicePolicy proxy_policy() {
   ServicePolicy policy;
   // Reading a definition and mapping a file takes milliseconds.
@@ -29,12 +31,13 @@ ServicePolicy proxy_policy() {
   policy.backoff_first = std::chrono::milliseconds(50);
   policy.backoff_most = std::chrono::seconds(10);
   // Four minutes of nothing but crashes. The model, which may have taken an hour to load, goes with it: so
-  // not before it is clear that nobody is being served any more.
-  policy.give_up = {{.causes = {}, .failures = 30, .window = std::chrono::minutes(10)}};
+  // not before it is clear that nobody is being served any more. One that hangs in its start, deaf to
+  // SIGTERM, takes 25 s a time with its wait: 30 of them never come together in ten minutes.
+  policy.give_up = {
+      {.causes = {}, .failures = 30, .window = std::chrono::minutes(10)},
+      {.causes = {FailureCause::kStartDeadline}, .failures = 10, .window = std::chrono::minutes(10)}};
   return policy;
 }
-
-}  // namespace
 
 ProxyProcess::ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledger& ledger,
                            ProxyServiceSetup setup)

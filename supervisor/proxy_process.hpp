@@ -28,6 +28,9 @@ struct ProxyServiceSetup {
   std::string post_mortem_folder;    // empty: none are kept
 };
 
+// How long it may take for what, and when there is no point in going on.
+ServicePolicy proxy_policy();
+
 class ProxyProcess {
  public:
   ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledger& ledger, ProxyServiceSetup setup);

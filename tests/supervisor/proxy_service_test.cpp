@@ -21,6 +21,30 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::StartsWith;
 
+// A proxy that does nothing from its start on, not even end: step by step, each wait as long as it was armed.
+TEST(ProxyPolicy, GivesUpOnAProxyThatHangsInItsStart) {
+  const ServicePolicy policy = proxy_policy();
+  TimePoint now = TimePoint() + 1000h;
+  ServiceState state;
+  auto take = [&](ServiceEventKind kind) {
+    const ServiceStep made =
+        step(state, {.kind = kind, .generation = state.generation, .jitter = 1}, now, policy);
+    state = made.state;
+    for (const ServiceAction& action : made.actions)
+      if (action.kind == ServiceActionKind::kArmDeadline) now += action.after;
+  };
+  take(ServiceEventKind::kWantUp);
+  for (int hangs = 0; hangs < 100 && state.phase == Phase::kStarting; ++hangs) {
+    take(ServiceEventKind::kDeadline);  // not ready in time: SIGTERM
+    take(ServiceEventKind::kDeadline);  // which it doesn't heed: SIGKILL
+    take(ServiceEventKind::kExited);
+    take(ServiceEventKind::kTreeEmpty);
+    if (state.phase == Phase::kBackoff) take(ServiceEventKind::kDeadline);
+  }
+  EXPECT_EQ(state.phase, Phase::kGaveUp);
+  EXPECT_LT(now - (TimePoint() + 1000h), 5min);
+}
+
 // A proxy service whose proxy is played by the test: its process, and its end of the control socket.
 class ProxyServiceTest : public testing::Test {
  protected:
