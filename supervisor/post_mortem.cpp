@@ -1,6 +1,7 @@
 #include "supervisor/post_mortem.hpp"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -67,14 +68,19 @@ json describe_requests(const PostMortem& post_mortem) {
   return requests;
 }
 
-void remove_the_oldest(const std::string& folder) {
-  std::vector<fs::path> files;
+// Of this service's alone: a proxy that ends thirty times in four minutes must not take the model's away. And
+// never the newest, which a clock that was set back makes look old.
+void remove_the_oldest(const std::string& folder, const std::string& service, const fs::path& newest) {
+  std::vector<fs::path> others;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool same = name.find("-" + service + "-") != std::string::npos;
+    if (same && name.ends_with(".json") && name != newest.filename()) others.push_back(entry.path());
+  }
   // The names begin with the time.
-  std::sort(files.begin(), files.end());
-  for (std::size_t i = 0; i + kMostPostMortems < files.size(); ++i) fs::remove(files[i], ignored);
+  std::sort(others.begin(), others.end());
+  for (std::size_t i = 0; i + kMostPostMortems < others.size() + 1; ++i) fs::remove(others[i], ignored);
 }
 
 }  // namespace
@@ -116,11 +122,13 @@ Result<std::string> write_post_mortem(const std::string& folder, const PostMorte
   if (fs::create_directories(folder, error); error)
     return fail("cannot make " + folder + ": " + error.message());
   fs::permissions(folder, fs::perms::owner_all, error);
+  // Launches are counted anew by each worker, and two may fail within a second: the pid tells them apart.
   const std::string path = folder + "/" + time_text(post_mortem.ended, "%Y%m%dT%H%M%SZ") + "-" +
-                           post_mortem.service + "-" + std::to_string(post_mortem.launch) + ".json";
+                           post_mortem.service + "-" + std::to_string(post_mortem.launch) + "-" +
+                           std::to_string(post_mortem.pid > 0 ? post_mortem.pid : ::getpid()) + ".json";
   if (!write_file_atomically(path, encode(post_mortem)))
     return fail("cannot write " + path + ": " + std::strerror(errno));
-  remove_the_oldest(folder);
+  remove_the_oldest(folder, post_mortem.service, path);
   return path;
 }
 

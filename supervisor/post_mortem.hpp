@@ -37,11 +37,12 @@ struct PostMortem {
 
 std::string encode(const PostMortem& post_mortem);
 
-// The oldest go when there are more than this; a file is shorter than kLargestPostMortem.
+// The oldest of a service go when it has more than this; a file is shorter than kLargestPostMortem.
 inline constexpr std::size_t kMostPostMortems = 20;
 inline constexpr std::size_t kLargestPostMortem = 256 << 10;
 
-// Returns the file's path. Makes the folder.
+// Returns the file's path: <time>-<service>-<launch>-<pid>.json, with our own pid where nothing was launched.
+// Makes the folder.
 Result<std::string> write_post_mortem(const std::string& folder, const PostMortem& post_mortem);
 // The same; the log says where it lies, or why there is none.
 void keep_post_mortem(const std::string& folder, const PostMortem& post_mortem);

@@ -80,7 +80,7 @@ TEST(PostMortem, IsAFileForTheWorkersUserAlone) {
   const TemporaryFolder folder;
   const auto path = write_post_mortem(folder / "postmortem", sample());
   ASSERT_TRUE(path) << path.error().message;
-  EXPECT_EQ(*path, folder / "postmortem/20231114T221320Z-model-3.json");
+  EXPECT_EQ(*path, folder / "postmortem/20231114T221320Z-model-3-4711.json");
   EXPECT_EQ(read_file(*path, 1 << 20), encode(sample()));
   struct stat found {};
   ASSERT_EQ(::stat(path->c_str(), &found), 0);
@@ -100,6 +100,37 @@ TEST(PostMortem, LeavesTheNewestOfMany) {
     names.push_back(entry.path().string());
   EXPECT_EQ(names.size(), kMostPostMortems);
   EXPECT_THAT(names, testing::Contains(last));
+}
+
+TEST(PostMortem, LeavesThoseOfAnotherService) {
+  const TemporaryFolder folder;
+  const std::string of_the_model = write_post_mortem(folder / "postmortem", sample()).value();
+  PostMortem one = sample();
+  one.service = "proxy";
+  for (int i = 0; i < 30; ++i) {
+    one.ended += 1s;
+    ASSERT_TRUE(write_post_mortem(folder / "postmortem", one));
+  }
+  EXPECT_TRUE(std::filesystem::exists(of_the_model));
+}
+
+// A machine without a battery knows the time only after a while, or too early.
+TEST(PostMortem, LeavesTheLastOneAlsoWhenTheClockWasSetBack) {
+  const TemporaryFolder folder;
+  PostMortem one = sample();
+  for (int i = 0; i < 30; ++i) {
+    one.ended -= 1h;
+    const std::string last = write_post_mortem(folder / "postmortem", one).value();
+    EXPECT_TRUE(std::filesystem::exists(last)) << i;
+  }
+}
+
+TEST(PostMortem, HasAFileForEachOfTwoWithinASecond) {
+  const TemporaryFolder folder;
+  PostMortem one = sample();
+  const auto first = write_post_mortem(folder / "postmortem", one);
+  one.pid = 4712;  // a worker that was started again counts from the beginning
+  EXPECT_NE(write_post_mortem(folder / "postmortem", one).value(), first.value());
 }
 
 TEST(PostMortem, SaysWhyItCannotBeWritten) {
