@@ -1,5 +1,6 @@
 #include "supervisor/health_watch.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 
 #include "common/logging.hpp"
@@ -8,8 +9,11 @@
 namespace cppworker {
 namespace {
 
-// While the server is awaited: it answers milliseconds after its ready line, and each probe costs it nothing.
-constexpr std::chrono::milliseconds kProbeWhileAwaited{100};
+// While the server is awaited, which answers milliseconds after its ready line: often at first, and then the
+// more rarely the longer it takes. An image's "please wait" page would be progress if it were read ten times
+// a second for an hour; so the wait costs a load a tenth of its time at the most.
+constexpr std::chrono::milliseconds kShortestProbeWhileAwaited{100}, kLongestProbeWhileAwaited{2000};
+constexpr int kShareOfTheWait = 10;
 // How often the traffic is looked at: well below the shortest stall, a second.
 constexpr std::chrono::milliseconds kSampleInterval{500};
 
@@ -46,6 +50,7 @@ void HealthWatch::hurry() {
 
 void HealthWatch::launched() {
   ++launch_;
+  awaited_since_.reset();
   good_in_a_row_ = 0;
   last_line_ = std::chrono::steady_clock::now();
   ladder_.gone();
@@ -112,6 +117,7 @@ Awaitable<> HealthWatch::ask_main() {
     const bool awaited = setup_.awaited();
     if (awaited || ladder_.armed()) {
       const std::uint64_t launch = launch_;
+      if (!awaited_since_) awaited_since_ = std::chrono::steady_clock::now();
       HealthAnswer answer;
       answer.health = Health::kHealthy;  // without a probe the log alone decides
       if (setup_.main) answer = co_await ask(*setup_.main);
@@ -124,9 +130,16 @@ Awaitable<> HealthWatch::ask_main() {
       }
     }
     const std::chrono::milliseconds interval = setup_.main ? setup_.main->interval : std::chrono::seconds(10);
-    timer.expires_after(ladder_.armed() ? interval : kProbeWhileAwaited);
+    timer.expires_after(ladder_.armed() ? interval : wait_while_awaited());
     co_await timer.async_wait(kTuple);
   }
+}
+
+std::chrono::milliseconds HealthWatch::wait_while_awaited() const {
+  if (!awaited_since_) return kShortestProbeWhileAwaited;
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                            *awaited_since_);
+  return std::clamp(waited / kShareOfTheWait, kShortestProbeWhileAwaited, kLongestProbeWhileAwaited);
 }
 
 Awaitable<> HealthWatch::ask_other(std::size_t number) {

@@ -1,9 +1,9 @@
 // Asks a running server for its health, in all the ways that its definition names, and says what the answers
 // come to: the effects around health_ladder.hpp.
 //
-// The first probe is asked, often, as soon as the owner awaits its answer; all others, the sampling of the
-// traffic and the canary begin with ready(). Answers that belong to an earlier launch are dropped. Threads:
-// the supervisor's loop; run()'s loops go on as long as that does.
+// The first probe is asked as soon as the owner awaits its answer, often at first; all others, the sampling
+// of the traffic and the canary begin with ready(). Answers that belong to an earlier launch are dropped.
+// Threads: the supervisor's loop; run()'s loops go on as long as that does.
 #pragma once
 
 #include <functional>
@@ -58,6 +58,7 @@ class HealthWatch {
   Awaitable<> sample();
   Awaitable<> send_canary();
   Awaitable<HealthAnswer> ask(const ProbeDefinition& probe);
+  std::chrono::milliseconds wait_while_awaited() const;
   void judge();
   void hurry();
 
@@ -66,7 +67,8 @@ class HealthWatch {
   HealthWatchSetup setup_;
   HealthLadder ladder_;
   std::uint64_t launch_ = 0;
-  int good_in_a_row_ = 0;  // of the first probe, before ready
+  int good_in_a_row_ = 0;                                                 // of the first probe, before ready
+  std::optional<std::chrono::steady_clock::time_point> awaited_since_{};  // in this launch
   bool canary_runs_ = false;
   std::chrono::steady_clock::time_point last_line_{};
   std::vector<std::unique_ptr<asio::steady_timer>> timers_;  // of the loops: cancelled to look at once

@@ -104,6 +104,20 @@ TEST_F(ModelHealthTest, ShowsWhatALoadingModelIsAt) {
   EXPECT_EQ(model->load_phase(), LoadPhase::kLaunch) << "of the next launch";
 }
 
+// An image's "please wait" page that is read ten times a second looks like a server that writes and writes.
+TEST_F(ModelHealthTest, AsksALoadingModelTheMoreRarelyTheLongerItTakes) {
+  health_status = 503;
+  start();
+  print(kReadyLine);
+  EXPECT_TRUE(asks_after(100ms));
+  EXPECT_TRUE(asks_after(60s));
+  const int before = server.requests();
+  skip(500ms);
+  EXPECT_FALSE(run_until(
+      io, [&] { return server.requests() > before; }, 300ms));
+  EXPECT_TRUE(asks_after(1500ms));
+}
+
 // ---- probes
 
 TEST_F(ModelHealthTest, LetsNothingNewInBeforeItIsRestarted) {
