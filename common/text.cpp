@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "common/replace_file.hpp"
 #include "common/unique_fd.hpp"
 
 namespace cppworker {
@@ -88,11 +89,13 @@ std::optional<std::string> read_file(const std::string& path, std::size_t limit)
   return content;
 }
 
-bool write_file_atomically(const std::string& path, std::string_view content, unsigned mode) {
+namespace {
+
+bool replace(const std::string& path, std::string_view content, unsigned mode, bool wait_for_disk) {
   std::string temporary = path + ".new";
   UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return false;
-  bool written = write_all(fd.get(), content) && ::fsync(fd.get()) == 0 &&
+  bool written = write_all(fd.get(), content) && (!wait_for_disk || ::fsync(fd.get()) == 0) &&
                  ::rename(temporary.c_str(), path.c_str()) == 0;
   if (!written) {
     int cause = errno;
@@ -100,6 +103,16 @@ bool write_file_atomically(const std::string& path, std::string_view content, un
     errno = cause;
   }
   return written;
+}
+
+}  // namespace
+
+bool write_file_atomically(const std::string& path, std::string_view content, unsigned mode) {
+  return replace(path, content, mode, true);
+}
+
+bool replace_file(const std::string& path, std::string_view content, unsigned mode) {
+  return replace(path, content, mode, false);
 }
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) {

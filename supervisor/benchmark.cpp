@@ -9,6 +9,7 @@
 
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
+#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "launchers/failure_detector.hpp"
 
@@ -120,8 +121,7 @@ std::optional<double> load_benchmark(const std::string& path, std::string_view f
 bool store_benchmark(const std::string& path, std::string_view fingerprint, double max_perf) {
   const nlohmann::json json = {{"fingerprint", fingerprint}, {"max_perf", max_perf}};
   // A fingerprint holds command lines, which needn't be UTF-8.
-  return write_file_atomically(path,
-                               json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return replace_file(path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace cppworker

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/logging.hpp"
+#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "supervisor/launch_cgroup.hpp"
 #include "supervisor/process_tree.hpp"
@@ -81,7 +82,7 @@ void LaunchRecords::write() {
                         {"pid", record.pid},
                         {"start_time", record.start_time}});
   const json document = {{"boot", boot_}, {"launches", launches}};
-  if (!write_file_atomically(path_, document.dump() + "\n"))
+  if (!replace_file(path_, document.dump() + "\n"))
     spdlog::warn("Cannot write {}: {}; should the worker be killed, the next one won't find what is left",
                  path_, std::strerror(errno));
 }

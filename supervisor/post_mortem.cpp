@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/logging.hpp"
-#include "common/text.hpp"
+#include "common/replace_file.hpp"
 
 namespace cppworker {
 namespace {
@@ -126,7 +126,7 @@ Result<std::string> write_post_mortem(const std::string& folder, const PostMorte
   const std::string path = folder + "/" + time_text(post_mortem.ended, "%Y%m%dT%H%M%SZ") + "-" +
                            post_mortem.service + "-" + std::to_string(post_mortem.launch) + "-" +
                            std::to_string(post_mortem.pid > 0 ? post_mortem.pid : ::getpid()) + ".json";
-  if (!write_file_atomically(path, encode(post_mortem)))
+  if (!replace_file(path, encode(post_mortem)))
     return fail("cannot write " + path + ": " + std::strerror(errno));
   remove_the_oldest(folder, post_mortem.service, path);
   return path;

@@ -7,6 +7,7 @@
 
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
+#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "supervisor/admin_server.hpp"
 #include "supervisor/launch_cgroup.hpp"
@@ -86,7 +87,7 @@ Result<void> write_addresses(const WorkerParts& parts) {
   nlohmann::json addresses = {{"port", parts.listener->local_endpoint().port()},
                               {"session_port", parts.session_listener->local_endpoint().port()},
                               {"admin_port", parts.admin->local_endpoint().port()}};
-  if (!write_file_atomically(path, addresses.dump() + "\n", 0644)) return fail("cannot write " + path);
+  if (!replace_file(path, addresses.dump() + "\n", 0644)) return fail("cannot write " + path);
   return {};
 }
 
@@ -206,7 +207,7 @@ Result<void> prepare(WorkerParts& parts, PartsCallbacks callbacks, ExitCode& cod
 }
 
 Result<void> write_proxy_settings(const WorkerParts& parts) {
-  if (write_file_atomically(parts.proxy_file(), encode(parts.settings.proxy), 0644)) return {};
+  if (replace_file(parts.proxy_file(), encode(parts.settings.proxy), 0644)) return {};
   return fail("cannot write " + parts.proxy_file() + ": " + std::strerror(errno));
 }
 

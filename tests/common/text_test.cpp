@@ -3,8 +3,22 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <filesystem>
+
+#include "common/replace_file.hpp"
+
+namespace {
+int waits_for_disk = 0;
+}
+
+// In the place of the C library's, to see who calls it.
+extern "C" int fsync(int fd) {
+  ++waits_for_disk;
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 namespace cppworker {
 namespace {
@@ -41,6 +55,19 @@ TEST_F(TextFiles, WhatIsWrittenIsReadBackUpToTheLimit) {
   EXPECT_EQ(read_file(path("a"), 100), "hello");
   EXPECT_EQ(read_file(path("a"), 3), "hel");
   EXPECT_EQ(read_file(path("missing"), 100), std::nullopt);
+}
+
+// The supervisor's loop must not stand still for as long as a disk is busy with a model.
+TEST_F(TextFiles, OnlyWhatIsToOutliveTheMachineIsWaitedFor) {
+  waits_for_disk = 0;
+  ASSERT_TRUE(replace_file(path("a"), "first"));
+  ASSERT_TRUE(replace_file(path("a"), "second"));
+  EXPECT_EQ(waits_for_disk, 0);
+  EXPECT_EQ(read_file(path("a"), 100), "second");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+  EXPECT_FALSE(replace_file(path("no/such/folder"), "x"));
+  ASSERT_TRUE(write_file_atomically(path("a"), "third"));
+  EXPECT_EQ(waits_for_disk, 1);
 }
 
 TEST_F(TextFiles, ReplacingLeavesNoTemporaryFileAndKeepsOthersOut) {
