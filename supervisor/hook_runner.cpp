@@ -77,13 +77,14 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   tree.mark = mark;
   tree.leader = run->child->pid();
   if (!in_time) run->child->signal_group(SIGKILL);
-  const std::vector<ProcessInfo> left = co_await sweep_tree(tree, {}, kSweepLimit);
-  for (const ProcessInfo& process : left)
+  const Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree, {}, kSweepLimit);
+  if (!left) spdlog::error("hook {}: cannot end what it left: {}", name, left.error().message);
+  for (const ProcessInfo& process : left ? *left : std::vector<ProcessInfo>())
     spdlog::error("hook {}: cannot end process {}: it withstands SIGKILL", name, process.text());
   for (LineSplitter& splitter : run->splitters)
     splitter.finish([&](std::string_view line) { print(*run, line); });
   run->child.reset();
-  if (records_ != nullptr && left.empty()) records_->end(mark);
+  if (records_ != nullptr && left && left->empty()) records_->end(mark);
 
   if (run->cancelled) co_return fail("cannot run the hook " + name + ": it was cancelled");
   if (!in_time)

@@ -87,7 +87,8 @@ void LaunchRecords::write() {
                  path_, std::strerror(errno));
 }
 
-Awaitable<std::vector<ProcessInfo>> end_left_behind(LaunchRecords& records, std::chrono::milliseconds limit) {
+Awaitable<Result<std::vector<ProcessInfo>>> end_left_behind(LaunchRecords& records,
+                                                            std::chrono::milliseconds limit) {
   std::vector<ProcessInfo> survivors;
   const std::vector<LaunchRecord> left = records.all();
   for (const LaunchRecord& record : left) {
@@ -97,15 +98,17 @@ Awaitable<std::vector<ProcessInfo>> end_left_behind(LaunchRecords& records, std:
     tree.cgroup = record.cgroup;
     std::set<ProcessKey> known;
     if (record.pid > 0) known.insert({record.pid, record.start_time});
-    for (const ProcessInfo& process : find_tree(tree, known))
+    const Result<std::vector<ProcessInfo>> found = find_tree(tree, known);
+    for (const ProcessInfo& process : found ? *found : std::vector<ProcessInfo>())
       spdlog::warn("Process {} is left of the {} of a worker that was killed; it is ended", process.text(),
                    record.service);
-    std::vector<ProcessInfo> still = co_await sweep_tree(tree, known, limit);
-    if (still.empty()) {
+    Result<std::vector<ProcessInfo>> still = co_await sweep_tree(tree, known, limit);
+    if (!still) co_return still.error();
+    if (still->empty()) {
       remove_launch_cgroup(record.cgroup);
       records.end(record.mark);
     }
-    survivors.insert(survivors.end(), still.begin(), still.end());
+    survivors.insert(survivors.end(), still->begin(), still->end());
   }
   co_return survivors;
 }

@@ -43,7 +43,8 @@ class LaunchRecords {
 };
 
 // Ends the trees of all records, which are a dead supervisor's. Returns who survived; a record of which
-// nothing did is gone.
-Awaitable<std::vector<ProcessInfo>> end_left_behind(LaunchRecords& records, std::chrono::milliseconds limit);
+// nothing did is gone. Fails as sweep_tree does: what there still is then isn't known.
+Awaitable<Result<std::vector<ProcessInfo>>> end_left_behind(LaunchRecords& records,
+                                                            std::chrono::milliseconds limit);
 
 }  // namespace cppworker

@@ -5,10 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/logging.hpp"
 #include "supervisor/process_table.hpp"
 
 namespace cppworker {
 namespace {
+
+// After a look that failed for want of a descriptor: a burst of connections gives some back within that.
+constexpr std::chrono::seconds kRetryAfter{1};
 
 // The pid of some child that has ended and wasn't waited for; 0 when there is none. Takes nothing.
 pid_t peek_at_ended_child() {
@@ -28,7 +32,7 @@ bool become_subreaper() {
 }
 
 OrphanReaper::OrphanReaper(asio::io_context& io, std::function<bool(pid_t)> is_managed)
-    : signals_(io), is_managed_(std::move(is_managed)) {}
+    : signals_(io), retry_(io), is_managed_(std::move(is_managed)) {}
 
 void OrphanReaper::start() {
   signals_.add(SIGCHLD);
@@ -39,6 +43,7 @@ void OrphanReaper::start() {
 void OrphanReaper::stop() {
   signals_.cancel();
   signals_.clear();
+  retry_.cancel();
 }
 
 std::uint64_t OrphanReaper::reap() {
@@ -49,14 +54,26 @@ std::uint64_t OrphanReaper::reap() {
     ended = peek_at_ended_child();
   }
   // The peek always shows the same one: a managed child whose waiter hasn't run yet hides the others.
-  if (ended > 0 && is_managed_(ended)) {
-    const pid_t self = ::getpid();
-    for (const ProcessInfo& process : list_processes(Zombies::kInclude))
-      if (process.parent == self && process.state == 'Z' && !is_managed_(process.pid) &&
-          take_status(process.pid))
-        ++count;
-  }
+  if (ended > 0 && is_managed_(ended)) count += reap_behind_managed();
   reaped_ += count;
+  return count;
+}
+
+std::uint64_t OrphanReaper::reap_behind_managed() {
+  const Result<std::vector<ProcessInfo>> all = list_processes(Zombies::kInclude);
+  if (!all) {
+    spdlog::warn("Cannot look for ended orphans: {}; it is tried again", all.error().message);
+    retry_.expires_after(kRetryAfter);
+    retry_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) reap();
+    });
+    return 0;
+  }
+  std::uint64_t count = 0;
+  for (const ProcessInfo& process : *all)
+    if (process.parent == ::getpid() && process.state == 'Z' && !is_managed_(process.pid) &&
+        take_status(process.pid))
+      ++count;
   return count;
 }
 

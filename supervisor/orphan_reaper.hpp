@@ -12,6 +12,7 @@
 #include <functional>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "common/async.hpp"
 
@@ -30,15 +31,18 @@ class OrphanReaper {
   void start();
   void stop();
 
-  // What `start` does each time; returns how many were reaped.
+  // What `start` does each time; returns how many were reaped. Where the worker lacks the means to look at
+  // /proc, it is tried again a moment later.
   std::uint64_t reap();
 
   std::uint64_t reaped() const { return reaped_; }
 
  private:
   void await_signal();
+  std::uint64_t reap_behind_managed();
 
   asio::signal_set signals_;
+  asio::steady_timer retry_;
   std::function<bool(pid_t)> is_managed_;
   std::uint64_t reaped_ = 0;
 };

@@ -26,7 +26,9 @@ bool is_reachable_on_loopback(std::string_view address) {
 
 std::string holder_of(std::uint64_t inode) {
   const std::string wanted = "socket:[" + std::to_string(inode) + "]";
-  for (const ProcessInfo& process : list_processes()) {
+  const Result<std::vector<ProcessInfo>> all = list_processes();
+  if (!all) return "a process that can't be looked for now";
+  for (const ProcessInfo& process : *all) {
     const std::string folder = "/proc/" + std::to_string(process.pid) + "/fd";
     const std::unique_ptr<DIR, int (*)(DIR*)> fds(::opendir(folder.c_str()), ::closedir);
     if (!fds) continue;

@@ -9,7 +9,6 @@
 #include <charconv>
 #include <cstring>
 #include <memory>
-#include <system_error>
 
 #include "common/logging.hpp"
 #include "common/text.hpp"
@@ -22,29 +21,22 @@ constexpr std::size_t kLargestStat = 4096;
 // The kernel allows arguments and environment 2 MiB together by default; a service's takes a few KiB.
 constexpr std::size_t kLargestEnvironment = 2 << 20;
 
-struct StatLine {
-  ProcessInfo info;
-  int threads = 0;
-};
-
 // Fields of /proc/<pid>/stat after the name, numbered as proc(5) does.
-constexpr int kFieldState = 3, kFieldParent = 4, kFieldGroup = 5, kFieldThreads = 20, kFieldStartTime = 22,
-              kFieldResident = 24;
+constexpr int kFieldState = 3, kFieldParent = 4, kFieldGroup = 5, kFieldSession = 6, kFieldThreads = 20,
+              kFieldStartTime = 22, kFieldResident = 24;
 
-std::optional<StatLine> read_stat(pid_t pid) {
+// nullopt with errno set when it can't be read.
+std::optional<ProcessInfo> read_stat(const std::string& path, pid_t pid) {
   errno = 0;
-  const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", kLargestStat);
-  // Without a descriptor to look with, a living process must not be taken for one that is gone.
-  if (!text && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
-    throw std::system_error(errno, std::generic_category(), "cannot read /proc");
+  const auto text = read_file(path, kLargestStat);
   if (!text) return std::nullopt;
   // The name may hold blanks and parentheses: it ends at the last one.
   const std::size_t open = text->find('('), close = text->rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open) return std::nullopt;
 
-  StatLine made;
-  made.info.pid = pid;
-  made.info.comm = text->substr(open + 1, close - open - 1);
+  ProcessInfo made;
+  made.pid = pid;
+  made.comm = text->substr(open + 1, close - open - 1);
   std::string_view rest = std::string_view(*text).substr(close + 1);
   for (int field = kFieldState; field <= kFieldResident; ++field) {
     rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
@@ -54,24 +46,27 @@ std::optional<StatLine> read_stat(pid_t pid) {
     auto number = [&](auto& into) { std::from_chars(word.data(), word.data() + word.size(), into); };
     switch (field) {
       case kFieldState:
-        made.info.state = word[0];
+        made.state = word[0];
         break;
       case kFieldParent:
-        number(made.info.parent);
+        number(made.parent);
         break;
       case kFieldGroup:
-        number(made.info.group);
+        number(made.group);
+        break;
+      case kFieldSession:
+        number(made.session);
         break;
       case kFieldThreads:
         number(made.threads);
         break;
       case kFieldStartTime:
-        number(made.info.start_time);
+        number(made.start_time);
         break;
       case kFieldResident: {
         static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        number(made.info.resident_bytes);
-        made.info.resident_bytes *= page;
+        number(made.resident_bytes);
+        made.resident_bytes *= page;
         break;
       }
       default:
@@ -81,8 +76,21 @@ std::optional<StatLine> read_stat(pid_t pid) {
   return made;
 }
 
-bool is_dead(const StatLine& line) {
-  return line.info.state == 'X' || (line.info.state == 'Z' && line.threads <= 1);
+std::optional<ProcessInfo> read_stat(pid_t pid) {
+  return read_stat("/proc/" + std::to_string(pid) + "/stat", pid);
+}
+
+bool is_dead(const ProcessInfo& process) {
+  return process.state == 'X' || (process.state == 'Z' && process.threads <= 1);
+}
+
+// The worker's own want, which says nothing about the process that was looked at.
+bool is_our_want(int cause) {
+  return cause == EMFILE || cause == ENFILE || cause == ENOMEM;
+}
+
+Error cannot_read_proc(int cause) {
+  return fail(std::string("cannot read /proc: ") + std::strerror(cause));
 }
 
 }  // namespace
@@ -92,24 +100,37 @@ std::string ProcessInfo::text() const {
 }
 
 std::optional<ProcessInfo> look_at_process(pid_t pid) {
-  auto line = read_stat(pid);
-  if (!line) return std::nullopt;
-  return std::move(line->info);
+  return read_stat(pid);
 }
 
-std::vector<ProcessInfo> list_processes(Zombies zombies) {
+Result<std::vector<ProcessInfo>> list_processes(Zombies zombies) {
   std::vector<ProcessInfo> made;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc"), ::closedir);
-  if (!folder) throw std::system_error(errno, std::generic_category(), "cannot read /proc");
+  if (!folder) return cannot_read_proc(errno);
   while (const dirent* entry = ::readdir(folder.get())) {
     const char* end = entry->d_name + std::strlen(entry->d_name);
     pid_t pid = 0;
     const auto [stop, problem] = std::from_chars(entry->d_name, end, pid);
     if (problem != std::errc() || stop != end) continue;
-    auto line = read_stat(pid);
-    if (line && (zombies == Zombies::kInclude || !is_dead(*line))) made.push_back(std::move(line->info));
+    auto process = read_stat(pid);
+    if (!process && is_our_want(errno)) return cannot_read_proc(errno);
+    if (process && (zombies == Zombies::kInclude || !is_dead(*process))) made.push_back(std::move(*process));
   }
   return made;
+}
+
+bool is_held_by_kernel(const ProcessInfo& process) {
+  if (process.state == 'D') return true;
+  if (process.threads <= 1) return false;
+  const std::string path = "/proc/" + std::to_string(process.pid) + "/task";
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+  if (!folder) return is_our_want(errno);
+  while (const dirent* entry = ::readdir(folder.get())) {
+    if (entry->d_name[0] == '.') continue;
+    const auto thread = read_stat(path + "/" + entry->d_name + "/stat", process.pid);
+    if (thread ? thread->state == 'D' : is_our_want(errno)) return true;
+  }
+  return false;
 }
 
 std::optional<std::string> environment_value(pid_t pid, std::string_view name) {

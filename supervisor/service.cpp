@@ -117,7 +117,7 @@ void Service::perform(const ServiceAction& action) {
       child_->signal_leader(SIGKILL);
       return;
     case ServiceActionKind::kSweepTree:
-      // Contained: a failed look at /proc is a sweep that found survivors, and is tried again.
+      // Contained: a bug in there is a sweep that found survivors, and is tried again.
       asio::co_spawn(io_, sweep(), [this](std::exception_ptr error) {
         if (error) process({ServiceEventKind::kTreeSurvives});
       });
@@ -162,18 +162,21 @@ void Service::take_stop_step(const ServiceAction& action) {
       child_->signal_group(step.signal);
       return;
     case StopStep::To::kTree:
-      try {
-        for (const ProcessInfo& member : find_tree(tree(), known_)) signal_process(member, step.signal);
-      } catch (const std::system_error& error) {
-        spdlog::warn("{}: cannot look at its processes: {}", name_, error.what());
-        child_->signal_group(step.signal);
-      }
-      return;
+      return signal_tree(step.signal);
     case StopStep::To::kHook:
       return run_hook("pre_stop", hooks_.programs.pre_stop, [this, generation = action.generation] {
         process({ServiceEventKind::kStopStepOver, generation});
       });
   }
+}
+
+void Service::signal_tree(int signal) {
+  const Result<std::vector<ProcessInfo>> members = find_tree(tree(), known_);
+  if (members)
+    for (const ProcessInfo& member : *members) signal_process(member, signal);
+  else
+    spdlog::warn("{}: cannot look at its processes: {}", name_, members.error().message);
+  if (!members) child_->signal_group(signal);
 }
 
 HookFacts Service::hook_facts() const {
@@ -220,6 +223,7 @@ void Service::give_up() {
   if (state_.phase == ServicePhase::kStuck) {
     std::string named;
     for (const std::string& survivor : survivor_names()) named += (named.empty() ? "" : ", ") + survivor;
+    if (named.empty()) named = "that can't be seen";
     last_failure_ = ServiceFailure{"", "", state_.launches, std::chrono::steady_clock::now()};
     last_error_ = "the " + name_ + " can't be ended: process " + named + " withstands SIGKILL";
   } else if (const GiveUpRule* rule =
@@ -233,6 +237,7 @@ void Service::give_up() {
 void Service::spawn() {
   reason_.clear();  // of an earlier launch
   leader_ = -1;
+  leader_start_ = 0;
   exited_ = false;
   if (!hooks_.programs.pre_start) return launch();
   // A bug in there is a launch that failed.
@@ -285,6 +290,7 @@ void Service::launch() {
   }
   child_ = std::move(*child);
   leader_ = child_->pid();
+  if (const auto leader = look_at_process(leader_)) leader_start_ = leader->start_time;
   known_.clear();
   members_.clear();
   if (hooks_.records) hooks_.records->launched(tree_mark_, leader_);
@@ -325,6 +331,7 @@ ProcessTree Service::tree() const {
   ProcessTree tree;
   tree.mark = tree_mark_;
   tree.leader = leader_;
+  tree.leader_start = leader_start_;
   tree.cgroup = cgroup_;
   return tree;
 }
@@ -332,15 +339,16 @@ ProcessTree Service::tree() const {
 // Who flees from the tree and leaves all marks behind is recognized later by having been seen in it.
 void Service::look_again() {
   if (!child_ || exited_) return;
-  try {
-    members_ = find_tree(tree(), known_);
+  Result<std::vector<ProcessInfo>> members = find_tree(tree(), known_);
+  if (members) {
+    members_ = std::move(*members);
     std::uint64_t bytes = 0;
     for (const ProcessInfo& member : members_) bytes += member.resident_bytes;
     memory_.add(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() -
                                                                  state_.launched_at),
                 bytes);
-  } catch (const std::system_error& error) {
-    spdlog::warn("{}: cannot look at its processes: {}", name_, error.what());
+  } else {
+    spdlog::warn("{}: cannot look at its processes: {}", name_, members.error().message);
   }
   next_look_.expires_after(kLookInterval);
   next_look_.async_wait([this](boost::system::error_code error) {
@@ -349,8 +357,10 @@ void Service::look_again() {
 }
 
 Awaitable<> Service::sweep() {
-  survivors_ = co_await sweep_tree(tree(), known_, kSweepLimit);
-  if (!survivors_.empty()) {
+  Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree(), known_, kSweepLimit);
+  if (!left) spdlog::error("{}: cannot see whether anything is left of it: {}", name_, left.error().message);
+  survivors_ = left ? std::move(*left) : std::vector<ProcessInfo>();
+  if (!left || !survivors_.empty()) {
     process({ServiceEventKind::kTreeSurvives});
     co_return;
   }

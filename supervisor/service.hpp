@@ -102,6 +102,7 @@ class Service {
   void arm(const ServiceAction& action);
   Awaitable<> sweep();
   ProcessTree tree() const;
+  void signal_tree(int signal);
   void look_again();
   void note_failure();
   void report_survivors();
@@ -120,6 +121,7 @@ class Service {
   std::optional<ServiceFailure> last_failure_;
   std::unique_ptr<ChildProcess> child_;
   pid_t leader_ = -1;
+  std::uint64_t leader_start_ = 0;
   ExitStatus last_exit_;
   bool exited_ = false;
   std::string tree_mark_, last_error_, reason_;

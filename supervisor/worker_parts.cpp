@@ -39,17 +39,18 @@ Awaitable<Result<std::string>> fetch_key_from(Url url, std::string target) {
 // What a worker on this run directory left that was killed: it would hold the GPU, and the ports.
 Result<void> end_predecessors(WorkerParts& parts, ExitCode& code) {
   parts.records.emplace(parts.settings.run_dir + "/launches.json");
-  std::vector<ProcessInfo> survivors;
+  Result<std::vector<ProcessInfo>> survivors = std::vector<ProcessInfo>();
   asio::co_spawn(parts.io, end_left_behind(*parts.records, kPredecessorLimit),
-                 [&](std::exception_ptr error, std::vector<ProcessInfo> left) {
+                 [&](std::exception_ptr error, Result<std::vector<ProcessInfo>> left) {
                    rethrow(error);
                    survivors = std::move(left);
                  });
   parts.io.run();
   parts.io.restart();
-  if (survivors.empty()) return {};
+  if (!survivors) return wrap("cannot end what a worker before this one left", survivors.error());
+  if (survivors->empty()) return {};
   code = kExitUnkillable;
-  return fail("cannot start: process " + survivors.front().text() +
+  return fail("cannot start: process " + survivors->front().text() +
               " of a worker before this one withstands SIGKILL; the machine needs a restart");
 }
 

@@ -2,6 +2,7 @@
 // its mode says, so that a test waits for that instead of guessing.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -75,9 +77,17 @@ void up(pid_t pid = ::getpid()) {
   say("up " + std::to_string(pid));
 }
 
-[[noreturn]] void say_up_and_sleep() {
-  up();
+[[noreturn]] void say_up_and_sleep(pid_t pid = ::getpid()) {
+  up(pid);
   sleep_for_ever();
+}
+
+// Sleeps in state D, where the kernel alone wakes, for as long as a child that shares the memory lives. Says
+// "up" then.
+void sleep_held_by_kernel() {
+  static char stack[64 << 10];
+  const auto child = [](void*) -> int { say_up_and_sleep(::getppid()); };
+  ::clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
 }
 
 }  // namespace
@@ -196,6 +206,32 @@ int main(int argc, char** argv) {
       });
     });
     (void)middle;
+    sleep_for_ever();
+  }
+  // A child with the mark of a launch of its own, in its limits and in its environment.
+  if (mode == "marked_child") {
+    const std::string self = argv[0], mark = "CPPWORKER_TREE=" + argument;
+    forked([&] {
+      // The lowest that is a mark: an unprivileged process may lower what it has.
+      const rlimit lowest{std::uint64_t{1} << 60, std::uint64_t{1} << 60};
+      ::setrlimit(RLIMIT_LOCKS, &lowest);
+      char* const arguments[] = {const_cast<char*>(self.c_str()), const_cast<char*>("sleep"), nullptr};
+      char* const variables[] = {const_cast<char*>(mark.c_str()), nullptr};
+      ::execve("/proc/self/exe", arguments, variables);
+    });
+    sleep_for_ever();
+  }
+  // A child in a session of its own that sleeps as if a driver held it.
+  if (mode == "held_by_kernel") {
+    forked([] {
+      ::setsid();
+      sleep_held_by_kernel();
+    });
+    sleep_for_ever();
+  }
+  // The same, by a thread beside the main one.
+  if (mode == "held_thread") {
+    std::thread(sleep_held_by_kernel).detach();
     sleep_for_ever();
   }
   // So many children, each in a group of its own, which fork once more.

@@ -102,7 +102,7 @@ TEST_F(LaunchRecordsTest, LeadToWhatAKilledSupervisorLeft) {
   ASSERT_TRUE(look_at_process(escaped)) << "it must still be there, or this proves nothing";
 
   LaunchRecords next(path());
-  EXPECT_THAT(run_coroutine(io, end_left_behind(next, 10s)), IsEmpty());
+  EXPECT_THAT(run_coroutine(io, end_left_behind(next, 10s)).value(), IsEmpty());
   EXPECT_TRUE(run_until(io, [&] { return !look_at_process(escaped); }));
   EXPECT_THAT(next.all(), IsEmpty());
   EXPECT_THAT(LaunchRecords(path()).all(), IsEmpty()) << "also on disk";
@@ -122,7 +122,7 @@ TEST_F(LaunchRecordsTest, LeadToNobodyWhoHasGotTheNumberSince) {
             {"start_time", look_at_process(stranger)->start_time - 1}}}}});
   LaunchRecords records(path());
   ASSERT_EQ(records.all().size(), 1u);
-  EXPECT_THAT(run_coroutine(io, end_left_behind(records, 10s)), IsEmpty());
+  EXPECT_THAT(run_coroutine(io, end_left_behind(records, 10s)).value(), IsEmpty());
   const auto process = look_at_process(stranger);
   EXPECT_TRUE(process && process->state != 'Z');
   EXPECT_THAT(records.all(), IsEmpty());

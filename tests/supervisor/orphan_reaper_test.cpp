@@ -16,7 +16,7 @@ namespace {
 
 int zombies() {
   int count = 0;
-  for (const ProcessInfo& process : list_processes(Zombies::kInclude))
+  for (const ProcessInfo& process : list_processes(Zombies::kInclude).value())
     if (process.parent == ::getpid() && process.state == 'Z') ++count;
   return count;
 }
@@ -79,6 +79,23 @@ TEST_F(OrphanReaperTest, ReapsBehindAManagedZombie) {
   EXPECT_EQ(zombies(), 1) << "the managed one is left to its waiter";
   EXPECT_TRUE(run_until(io, [&] { return ended.size() == 1; }));
   EXPECT_EQ(ended[0].text(), "signal 9 (SIGKILL)");
+}
+
+// A worker whose connections have used up its descriptors can't look into /proc for a while.
+TEST_F(OrphanReaperTest, TriesAgainWhenItCouldNotLook) {
+  reaper.start();
+  const auto managed = start({"sleep"});
+  managed->signal_leader(SIGKILL);
+  siginfo_t info;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(managed->pid()), &info, WEXITED | WNOWAIT), 0);
+  const pid_t unmanaged = ::fork();
+  if (unmanaged == 0) ::_exit(0);
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unmanaged), &info, WEXITED | WNOWAIT), 0);
+  {
+    const NoDescriptors want;
+    EXPECT_EQ(reaper.reap(), 0u);
+  }
+  EXPECT_TRUE(run_until(io, [&] { return ended.size() == 1 && reaper.reaped() == 1; }));
 }
 
 TEST_F(OrphanReaperTest, TakesWhatEndedBeforeItStarted) {

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
+#include "common/text.hpp"
 #include "supervisor/environment.hpp"
 #include "supervisor/launch_cgroup.hpp"
 #include "supervisor/limit_mark.hpp"
@@ -60,10 +62,10 @@ class ProcessTreeTest : public ProcessTest {
   }
   std::vector<pid_t> members() {
     std::vector<pid_t> pids;
-    for (const ProcessInfo& process : find_tree(tree, known)) pids.push_back(process.pid);
+    for (const ProcessInfo& process : find_tree(tree, known).value()) pids.push_back(process.pid);
     return pids;
   }
-  std::vector<ProcessInfo> sweep() { return run_coroutine(io, sweep_tree(tree, known, 10s)); }
+  std::vector<ProcessInfo> sweep() { return run_coroutine(io, sweep_tree(tree, known, 10s)).value(); }
   bool is_gone(pid_t pid) {
     return run_until(io, [&] { return !look_at_process(pid); });
   }
@@ -131,7 +133,7 @@ TEST_F(ProcessTreeTest, FindsChildrenOfMembersThatHaveLostBothMarks) {
   std::vector<pid_t> unmarked;
   ASSERT_TRUE(run_until(io, [&] {
     unmarked.clear();
-    for (const ProcessInfo& process : list_processes())
+    for (const ProcessInfo& process : list_processes().value())
       if ((process.pid == child || process.parent == child) && is_unmarked(process))
         unmarked.push_back(process.pid);
     return unmarked.size() == 2;
@@ -192,7 +194,26 @@ TEST_F(ProcessTreeTest, EndsAForkBomb) {
   EXPECT_THAT(members(), IsEmpty());
 }
 
-// Where the kernel lets us make one; elsewhere there is nothing to show.
+// The kernel's files as the test writes them: what is done with them is the same on every machine.
+TEST_F(ProcessTreeTest, TakesForMembersWhomTheControlGroupNames) {
+  mark = "not a number, so that no limit carries it";
+  start({"double_fork", "bare"});
+  const pid_t escaped = up();
+  end_leader();
+  const TemporaryFolder folder;
+  tree.cgroup = folder / "cppworker-test";
+  std::filesystem::create_directories(tree.cgroup + "/below");
+  std::ofstream(tree.cgroup + "/cgroup.procs") << "";
+  std::ofstream(tree.cgroup + "/cgroup.kill") << "";
+  EXPECT_THAT(members(), IsEmpty());
+  std::ofstream(tree.cgroup + "/below/cgroup.procs") << escaped << "\n";
+  EXPECT_THAT(members(), testing::ElementsAre(escaped));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_EQ(read_file(tree.cgroup + "/cgroup.kill", 10), "1") << "all at once, where the kernel hears it";
+  EXPECT_TRUE(is_gone(escaped)) << "and one by one";
+}
+
+// With a real one, where the kernel lets us make it.
 TEST_F(ProcessTreeTest, EndsWhatHasLeftAllMarksBehindByItsControlGroup) {
   mark = "not a number, so that no limit carries it";
   cgroup = make_launch_cgroup(own_cgroup_folder().value_or("/nowhere"), make_tree_mark());
@@ -223,7 +244,17 @@ TEST_F(ProcessTreeTest, LeavesOtherTreesAlone) {
 }
 
 // A worker that runs below another's server looks after its own.
-TEST_F(ProcessTreeTest, LeavesAChildWithAMarkOfItsOwnAlone) {
+TEST_F(ProcessTreeTest, LeavesAChildWithMarksOfItsOwnAlone) {
+  start({"marked_child", make_tree_mark()});
+  const pid_t other = up();
+  EXPECT_THAT(members(), testing::ElementsAre(tree.leader));
+  end_leader();  // which would leave it a zombie
+  ::kill(other, SIGKILL);
+  EXPECT_TRUE(is_gone(other));
+}
+
+TEST_F(ProcessTreeTest, LeavesAChildWithAnEnvironmentOfItsOwnAloneWhereLimitsCarryNoMark) {
+  mark = "not a number, so that no limit carries it";
   program = "/bin/sh";
   start({"-c", std::string(kTreeMarkName) + "=" + make_tree_mark() + " sleep 100 & echo up $!; wait"});
   const pid_t other = up();
@@ -232,6 +263,101 @@ TEST_F(ProcessTreeTest, LeavesAChildWithAMarkOfItsOwnAlone) {
   EXPECT_THAT(members(), testing::ElementsAre(tree.leader));
   ::kill(other, SIGKILL);
   EXPECT_TRUE(is_gone(other));
+}
+
+// A GPU process that a driver doesn't let go may hold the lock without which nobody reads its environment:
+// the reader would hang like `ps`. Here it is a vfork that holds it.
+TEST_F(ProcessTreeTest, FindsWhomTheKernelHoldsByItsLimits) {
+  start({"held_by_kernel"});
+  const pid_t held = up();
+  end_leader();
+  ASSERT_TRUE(is_held_by_kernel(look_at_process(held).value()));
+  EXPECT_THAT(members(), Contains(held));
+  EXPECT_THAT(sweep(), IsEmpty());
+  EXPECT_TRUE(is_gone(held));
+}
+
+TEST_F(ProcessTreeTest, ReadsNoEnvironmentOfOneThatTheKernelHolds) {
+  mark = "not a number, so that no limit carries it";
+  start({"held_by_kernel"});
+  const pid_t held = up();
+  end_leader();
+  ASSERT_TRUE(is_held_by_kernel(look_at_process(held).value()));
+  ASSERT_EQ(environment_value(held, kTreeMarkName), mark) << "a vfork's lets itself be read";
+  EXPECT_THAT(members(), Not(Contains(held)));
+  ::kill(held, SIGKILL);
+}
+
+// A thread's lock is the whole process's.
+TEST_F(ProcessTreeTest, KnowsThatTheKernelHoldsAThread) {
+  start({"held_thread"});
+  const pid_t held = up();
+  ASSERT_TRUE(run_until(io, [&] { return look_at_process(held).value().state == 'S'; }));
+  EXPECT_TRUE(is_held_by_kernel(look_at_process(held).value()));
+  EXPECT_FALSE(is_held_by_kernel(look_at_process(::getpid()).value()));
+}
+
+// A server may start thousands of helpers in a run of weeks.
+TEST_F(ProcessTreeTest, ForgetsWhoIsGone) {
+  start({"sleep"});
+  up();
+  for (std::uint64_t i = 0; i < 1000; ++i) known.insert({tree.leader, i});
+  members();
+  EXPECT_THAT(known,
+              testing::ElementsAre(testing::Pair(tree.leader, look_at_process(tree.leader)->start_time)));
+}
+
+TEST_F(ProcessTreeTest, FailsInsteadOfSayingThatNothingIsLeft) {
+  start({"sleep"});
+  up();
+  known = {{tree.leader, 1}};
+  {
+    const NoDescriptors want;
+    const auto found = find_tree(tree, known);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().message, "cannot read /proc: Too many open files");
+    EXPECT_FALSE(run_coroutine(io, sweep_tree(tree, known, 20ms)));
+  }
+  EXPECT_THAT(known, testing::SizeIs(1)) << "what earlier looks found still holds";
+  EXPECT_THAT(sweep(), IsEmpty()) << "the next try succeeds";
+}
+
+class ReusedNumberTest : public ProcessTreeTest {
+ protected:
+  // Somebody in a group of the leader's number, who isn't of the tree; "up" with its own number.
+  void start_stranger(std::vector<std::string> args) {
+    mark = "not a number, so that no limit carries it";
+    program = "/usr/bin/env";  // which empties the environment
+    args.insert(args.begin(), {"-i", kChildProgram});
+    start(std::move(args));
+    stranger = up();
+    tree.leader_start = look_at_process(stranger).value().start_time;
+  }
+  pid_t stranger = -1;
+};
+
+TEST_F(ReusedNumberTest, TakesNobodyWhoStartedBeforeTheLeader) {
+  start_stranger({"sleep"});
+  EXPECT_THAT(members(), Contains(stranger)) << "by the group alone";
+  ++tree.leader_start;
+  known.clear();
+  EXPECT_THAT(members(), IsEmpty());
+}
+
+TEST_F(ReusedNumberTest, TakesNoGroupWhoseLeaderIsAnotherProcess) {
+  start_stranger({"sleep"});
+  --tree.leader_start;
+  EXPECT_THAT(members(), IsEmpty());
+}
+
+// The leader is gone, the number was another group's, whose leader is gone, too.
+TEST_F(ReusedNumberTest, TakesNoGroupOfAnotherSession) {
+  start_stranger({"double_fork", "bare"});
+  end_leader();
+  tree.leader = look_at_process(stranger).value().group;
+  ASSERT_NE(tree.leader, stranger);
+  ASSERT_TRUE(is_gone(tree.leader));
+  EXPECT_THAT(members(), IsEmpty());
 }
 
 TEST_F(ProcessTreeTest, IsNeverTheSupervisorItself) {
@@ -258,7 +384,7 @@ TEST_F(ProcessTreeTest, SignalsNobodyWithAnotherStartTime) {
 TEST_F(ProcessTreeTest, NamesSurvivorsWhenTheTimeIsOver) {
   start({"sleep"});
   up();
-  const auto survivors = run_coroutine(io, sweep_tree(tree, known, 0ms));
+  const auto survivors = run_coroutine(io, sweep_tree(tree, known, 0ms)).value();
   ASSERT_EQ(survivors.size(), 1u);
   EXPECT_EQ(survivors[0].text(), std::to_string(tree.leader) + " (supervisor_chil, state " +
                                      std::string(1, survivors[0].state) + ")");
@@ -289,8 +415,8 @@ TEST(ProcessTable, LeavesZombiesOutUnlessAsked) {
   const auto has = [&](const std::vector<ProcessInfo>& all) {
     return std::any_of(all.begin(), all.end(), [&](const ProcessInfo& one) { return one.pid == pid; });
   };
-  EXPECT_FALSE(has(list_processes()));
-  EXPECT_TRUE(has(list_processes(Zombies::kInclude)));
+  EXPECT_FALSE(has(list_processes().value()));
+  EXPECT_TRUE(has(list_processes(Zombies::kInclude).value()));
   ::waitpid(pid, nullptr, 0);
 }
 
