@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "supervisor/environment.hpp"
@@ -142,6 +144,18 @@ std::string_view tree_mark_in(const std::vector<std::string>& environment) {
   return {};
 }
 
+// Also at its end: an executed program has closed the other one.
+bool is_readable_within(int fd, std::chrono::milliseconds limit) {
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd waited{fd, POLLIN, 0};
+    const int ready = ::poll(&waited, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    return ready != 0;
+  }
+}
+
 void reap(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -201,6 +215,11 @@ Result<LaunchedProcess> launch_process(const LaunchOrder& order) {
   if (pid < 0) return cannot("fork", order.program, fork_error);
   report_high.reset();
 
+  if (!is_readable_within(report_in.get(), order.exec_limit)) {
+    ::kill(pid, SIGKILL);
+    return fail("cannot start " + order.program + ": it was not executed within " +
+                std::to_string(order.exec_limit.count()) + " ms (does its file system answer?)");
+  }
   ChildFailure failure;
   ssize_t got = 0;
   do {

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct LaunchOrder {
   int out = -1;                          // its standard output; -1: the supervisor's own
   int err = -1;
   int cgroup_procs = -1;  // of the control group that it is to be born into; -1: ours
+  // From the fork to the program's execution, which the caller waits for. Milliseconds, as a rule; a file
+  // system that hangs must not hang the supervisor with it.
+  std::chrono::milliseconds exec_limit{std::chrono::seconds(5)};
 };
 
 struct LaunchedProcess {
@@ -39,7 +43,8 @@ struct LaunchedProcess {
 // an empty signal mask, no descriptor that wasn't passed, the limit mark that goes with its environment's
 // tree mark (limit_mark.hpp), and gets SIGKILL should the supervisor die. It has successfully executed the
 // program when this returns; otherwise there is no child, and the error says which step failed and what
-// helps.
+// helps. (One that hasn't executed in time was sent SIGKILL, and is an orphan to be reaped, as soon as the
+// kernel lets go of it.)
 Result<LaunchedProcess> launch_process(const LaunchOrder& order);
 
 }  // namespace cppworker

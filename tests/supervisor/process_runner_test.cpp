@@ -9,12 +9,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
 #include "common/text.hpp"
 #include "common/unique_fd.hpp"
 #include "supervisor/environment.hpp"
+#include "supervisor/process_launcher.hpp"
 #include "supervisor/process_table.hpp"
 #include "tests/supervisor/process_test.hpp"
 #include "tests/supervisor/run_until.hpp"
@@ -297,6 +300,24 @@ TEST_F(ProcessRunnerTest, LeaksNothingInAThousandCycles) {
   io.poll();
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_FALSE(has_children());
+}
+
+// The program lies on a file system that doesn't answer: here somebody holds a lease on it, for whose end the
+// kernel makes whoever opens it wait.
+TEST_F(ProcessRunnerTest, GivesUpOnAProgramThatIsNotExecutedInTime) {
+  const TemporaryFolder folder;
+  LaunchOrder order;
+  order.program = folder / "program";
+  order.exec_limit = std::chrono::milliseconds(50);
+  std::filesystem::copy_file(kChildProgram, order.program);
+  const UniqueFd held(::open(order.program.c_str(), O_RDONLY | O_CLOEXEC));
+  ::signal(SIGIO, SIG_IGN);  // the kernel's request to give the lease back
+  if (::fcntl(held.get(), F_SETLEASE, F_WRLCK) != 0) GTEST_SKIP() << "no leases here: " << ::strerror(errno);
+  const auto launched = launch_process(order);
+  ASSERT_FALSE(launched);
+  EXPECT_THAT(launched.error().message, HasSubstr("it was not executed within 50 ms"));
+  ::fcntl(held.get(), F_SETLEASE, F_UNLCK);
+  ::signal(SIGIO, SIG_DFL);
 }
 
 TEST_F(ProcessRunnerTest, LoopThatGoesFirstTakesItsChildrenAlong) {
