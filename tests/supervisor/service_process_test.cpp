@@ -2,6 +2,7 @@
 // plays.
 #include <gmock/gmock.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -64,6 +65,41 @@ class ServiceProcessTest : public ProcessTest {
   std::function<void(PostMortem)> on_failed;
   std::optional<Service> service;
 };
+
+// No more processes are allowed: as somebody without privileges, since nobody else is held to the limit.
+TEST_F(ServiceProcessTest, TriesAgainWhenItCannotFork) {
+  policy.backoff_first = 1ms;
+  policy.give_up = {{.causes = {FailureCause::kSpawnFailed}, .failures = 3, .window = 1h}};
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t unprivileged = ::fork();
+  if (unprivileged == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() == 0 && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) ::_exit(1);
+    rlimit none{};
+    ::getrlimit(RLIMIT_NPROC, &none);
+    none.rlim_cur = 0;
+    ::setrlimit(RLIMIT_NPROC, &none);
+    io.notify_fork(asio::io_context::fork_child);
+    launch({"sleep"}, false);
+    for (int i = 0; i < 1000 && service->state().phase != Phase::kGaveUp; ++i) {
+      clock.skip(io, 1s);
+      io.restart();
+      io.poll();
+    }
+    const std::string said = std::to_string(service->state().launches) + " " + service->last_error();
+    [[maybe_unused]] const ssize_t written = ::write(ends[1], said.data(), said.size());
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string said(1000, ' ');
+  said.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(ends[0], said.data(), said.size()), 0)));
+  ::close(ends[0]);
+  EXPECT_THAT(said, testing::StartsWith("3 the model failed: it could not be started"));
+  EXPECT_THAT(said,
+              testing::HasSubstr("cannot fork: Resource temporarily unavailable (the limit of processes"));
+  EXPECT_THAT(said, testing::HasSubstr("given up after 3 failures"));
+}
 
 TEST_F(ServiceProcessTest, StopsAProcessThatObeys) {
   launch({"sleep"}, false);
