@@ -26,5 +26,6 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   process_table.cpp
   process_tree.cpp
   service_state.cpp
+  socket_table.cpp
   startup_watch.cpp
   tree_activity.cpp)

@@ -92,6 +92,11 @@ Result<void> write_addresses(const WorkerParts& parts) {
   return {};
 }
 
+BackendDefinition placed_at(BackendDefinition backend, const Url& server) {
+  move_server(backend, server);
+  return backend;
+}
+
 Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, const Url& server) {
   const Settings& settings = parts.settings;
   ModelServiceSetup setup;
@@ -105,7 +110,7 @@ Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, con
   setup.program_dir = std::filesystem::path(parts.proxy_program).parent_path();
   setup.benchmark = settings.benchmark;
   setup.on_change = callbacks.on_change;
-  setup.before_launch = [server] { return check_port_is_free(server.port); };
+  setup.before_launch = [placed = placed_at(parts.backend, server)] { return check_ports_are_free(placed); };
   setup.records = &*parts.records;
   setup.cgroup = own_cgroup_folder().value_or("");
   setup.memory_group = own_memory_group();

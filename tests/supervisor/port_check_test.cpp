@@ -35,6 +35,30 @@ TEST(PortCheck, FindsListenersOnLoopbackAndOnAllAddresses) {
   EXPECT_EQ(listener_inode("   0: garbage\n", 80), std::nullopt);
 }
 
+TEST(PortCheck, TellsThoseOnOtherAddressesApart) {
+  EXPECT_EQ(other_listener_inode(kTable, 8080), 4003u);
+  EXPECT_EQ(other_listener_inode(kTable, 5001), std::nullopt);
+  EXPECT_EQ(other_listener_inode(kTable, 80), std::nullopt);
+}
+
+// ComfyUI's WebSocket, for one, isn't where the wrapper before it listens.
+TEST(PortCheck, LooksAtThePortsThatEndpointsHaveBesideTheServers) {
+  boost::asio::io_context io;
+  tcp::acceptor first(io, {boost::asio::ip::make_address("127.0.0.1"), 0});
+  tcp::acceptor second(io, {boost::asio::ip::make_address("127.0.0.1"), 0});
+  BackendDefinition backend;
+  backend.server.port = first.local_endpoint().port();
+  backend.endpoints.resize(2);
+  backend.endpoints[1].server.emplace().port = second.local_endpoint().port();
+  first.close();
+  const auto taken = check_ports_are_free(backend);
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(taken.error().message,
+              HasSubstr("cannot use port " + std::to_string(second.local_endpoint().port())));
+  second.close();
+  EXPECT_TRUE(check_ports_are_free(backend));
+}
+
 TEST(PortCheck, ReadsTheTableOfIpv6) {
   auto line = [](const std::string& address) {
     return "   0: " + address +

@@ -1,0 +1,54 @@
+#include "supervisor/socket_table.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace cppworker {
+namespace {
+
+// "0: 0100007F:1389 00000000:0000 0A queue timer retransmits uid timeout INODE …"
+constexpr std::size_t kLocal = 1, kRemote = 2, kState = 3, kInode = 9, kWords = 10;
+
+bool split_address(std::string_view word, std::string_view& address, std::uint16_t& port) {
+  const std::size_t colon = word.find(':');
+  if (colon == std::string_view::npos) return false;
+  address = word.substr(0, colon);
+  return std::from_chars(word.data() + colon + 1, word.data() + word.size(), port, 16).ec == std::errc();
+}
+
+}  // namespace
+
+std::vector<SocketRow> parse_socket_table(std::string_view text) {
+  std::vector<SocketRow> rows;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    std::vector<std::string_view> words;
+    while (!line.empty() && words.size() < kWords) {
+      const std::size_t stop = std::min(line.find(' '), line.size());
+      if (stop > 0) words.push_back(line.substr(0, stop));
+      line.remove_prefix(std::min(stop + 1, line.size()));
+    }
+    if (words.size() < kWords) continue;
+    SocketRow row;
+    if (!split_address(words[kLocal], row.local_address, row.local_port)) continue;
+    if (!split_address(words[kRemote], row.remote_address, row.remote_port)) continue;
+    row.state = words[kState];
+    std::from_chars(words[kInode].data(), words[kInode].data() + words[kInode].size(), row.inode);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+bool is_loopback(std::string_view address) {
+  // 127.0.0.1 is 0100007F. The same at the end of an IPv4 address in IPv6.
+  if (address.size() == 8 || address.starts_with("0000000000000000FFFF0000")) return address.ends_with("7F");
+  return address == "00000000000000000000000001000000";  // ::1
+}
+
+bool is_every_address(std::string_view address) {
+  return address.find_first_not_of('0') == std::string_view::npos;
+}
+
+}  // namespace cppworker
