@@ -31,7 +31,8 @@ ActivityRates rates_between(const TreeActivity& before, const TreeActivity& afte
     rates.bytes += static_cast<double>(growth(base.bytes, now.bytes)) / seconds;
     rates.cpu += growth(base.cpu_seconds, now.cpu_seconds) / seconds;
   }
-  rates.received_bytes = static_cast<double>(growth(before.received_bytes, after.received_bytes)) / seconds;
+  if (before.receives || after.receives)
+    rates.received_bytes = static_cast<double>(growth(before.received_bytes, after.received_bytes)) / seconds;
   return rates;
 }
 

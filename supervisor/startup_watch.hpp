@@ -5,7 +5,9 @@
 //
 //   a log line that wasn't there before, whatever its numbers: TGI prints "Waiting for shard to be ready..."
 //   with a new time every 10 s, also when it waits for ever;
-//   bytes read and written, network bytes, CPU time, each above the rate of a process that merely waits.
+//   bytes read and written, network bytes, CPU time, each above the rate of a process that merely waits. The
+//   network's only where there is a connection that isn't a client's: uploads to a worker that loads are no
+//   download.
 #pragma once
 
 #include <chrono>
@@ -28,6 +30,7 @@ struct TreeActivity {
   };
   std::map<ProcessKey, Process> processes;
   std::uint64_t received_bytes = 0;  // over the network, by everybody who shares it
+  bool receives = true;              // somebody else than our clients has a connection over it
 };
 
 // Per second, between two looks.

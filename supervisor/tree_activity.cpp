@@ -1,9 +1,11 @@
 #include "supervisor/tree_activity.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "common/text.hpp"
 #include "metrics/system_probe.hpp"
+#include "supervisor/socket_table.hpp"
 
 namespace cppworker {
 namespace {
@@ -18,8 +20,8 @@ std::uint64_t number(std::string_view text) {
   return value;
 }
 
-std::string read_proc(pid_t pid, const char* name) {
-  return read_file("/proc/" + std::to_string(pid) + "/" + name, kLargestFile).value_or("");
+std::string read_proc(pid_t pid, const char* name, std::size_t limit = kLargestFile) {
+  return read_file("/proc/" + std::to_string(pid) + "/" + name, limit).value_or("");
 }
 
 }  // namespace
@@ -45,14 +47,24 @@ std::uint64_t parse_received_bytes(std::string_view net_dev) {
   return bytes;
 }
 
-TreeActivity read_activity(const std::vector<ProcessInfo>& members, pid_t leader) {
+bool has_own_connection(std::string_view sockets, std::uint16_t public_port) {
+  const std::vector<SocketRow> rows = parse_socket_table(sockets);
+  return std::any_of(rows.begin(), rows.end(), [&](const SocketRow& row) {
+    return row.state == kEstablished && row.local_port != public_port && !is_loopback(row.remote_address);
+  });
+}
+
+TreeActivity read_activity(const std::vector<ProcessInfo>& members, pid_t leader, std::uint16_t public_port) {
   TreeActivity activity;
   for (const ProcessInfo& member : members) {
     TreeActivity::Process& process = activity.processes[{member.pid, member.start_time}];
     process.bytes = parse_io_bytes(read_proc(member.pid, "io"));
     if (const auto usage = process_usage(member.pid)) process.cpu_seconds = usage->cpu_seconds;
   }
-  if (leader > 0) activity.received_bytes = parse_received_bytes(read_proc(leader, "net/dev"));
+  if (leader <= 0) return activity;
+  activity.received_bytes = parse_received_bytes(read_proc(leader, "net/dev"));
+  activity.receives = has_own_connection(read_proc(leader, "net/tcp", kLargestSocketTable), public_port) ||
+                      has_own_connection(read_proc(leader, "net/tcp6", kLargestSocketTable), public_port);
   return activity;
 }
 

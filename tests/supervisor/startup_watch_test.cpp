@@ -67,6 +67,13 @@ TEST_F(StartupWatchTest, TheNoiseOfWaitingIsNoProgress) {
   EXPECT_TRUE(watch.stalled(now));
 }
 
+// Clients send pictures to a worker that loads, and hangs; nobody else has a connection.
+TEST_F(StartupWatchTest, WhatClientsUploadIsNoProgress) {
+  activity.receives = false;
+  for (int i = 0; i < 11; ++i) minute(0, 10 << 20, 0);
+  EXPECT_TRUE(watch.stalled(now));
+}
+
 TEST_F(StartupWatchTest, EachNewLineIsProgress) {
   for (int i = 0; i < 100; ++i) line(std::string(i + 1, '#'));
   EXPECT_FALSE(watch.stalled(now));
@@ -132,12 +139,24 @@ TEST(TreeActivityTest, ReadsTheKernelsTexts) {
   EXPECT_EQ(parse_io_bytes(""), 0u);
 }
 
+TEST(TreeActivityTest, TellsADownloadFromItsClients) {
+  const std::string rest = " 00000000:00000000 00:00000000 00000000 1000 0 4001 1 0 100\n";
+  const std::string listener = "0: 00000000:0BB8 00000000:0000 0A" + rest;
+  const std::string client = "1: 0A00000A:0BB8 0B00000A:D431 01" + rest;
+  const std::string probe = "2: 0100007F:D431 0100007F:1389 01" + rest;
+  const std::string download = "3: 0A00000A:D432 0C00000A:01BB 01" + rest;
+  const std::string ended = "4: 0A00000A:D433 0C00000A:01BB 06" + rest;
+  EXPECT_FALSE(has_own_connection(listener + client + probe + ended, 3000));
+  EXPECT_TRUE(has_own_connection(listener + client + probe + download, 3000));
+  EXPECT_FALSE(has_own_connection("sl local_address rem_address st\n", 3000));
+}
+
 TEST(TreeActivityTest, SeesWhatAProcessDoes) {
   TemporaryFolder folder;
   const std::vector<ProcessInfo> self = {look_at_process(::getpid()).value()};
-  const TreeActivity before = read_activity(self, ::getpid());
+  const TreeActivity before = read_activity(self, ::getpid(), 3000);
   std::ofstream(folder / "file") << std::string(1 << 20, 'x');
-  const TreeActivity after = read_activity(self, ::getpid());
+  const TreeActivity after = read_activity(self, ::getpid(), 3000);
   const ProcessKey key = {::getpid(), self[0].start_time};
   EXPECT_GE(after.processes.at(key).bytes, before.processes.at(key).bytes + (1 << 20));
   EXPECT_GE(after.processes.at(key).cpu_seconds, before.processes.at(key).cpu_seconds);
@@ -146,7 +165,7 @@ TEST(TreeActivityTest, SeesWhatAProcessDoes) {
 TEST(TreeActivityTest, AProcessThatIsGoneHasDoneNothing) {
   ProcessInfo gone;
   gone.pid = 1 << 23;
-  EXPECT_EQ(read_activity({gone}, gone.pid).processes.at({gone.pid, 0}).bytes, 0u);
+  EXPECT_EQ(read_activity({gone}, gone.pid, 3000).processes.at({gone.pid, 0}).bytes, 0u);
 }
 
 }  // namespace
