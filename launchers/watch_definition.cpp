@@ -62,9 +62,10 @@ ProbeDefinition read_probe(ConfigObject& object, const std::filesystem::path& fo
   ProbeDefinition probe;
   auto path = object.optional("path"), tcp = object.optional("tcp"), command = object.optional("command");
   auto silence = is_main ? std::nullopt : object.optional("log_silence_s");
-  if (path.has_value() + tcp.has_value() + command.has_value() + silence.has_value() != 1)
+  auto log = is_main ? std::nullopt : object.optional("log");
+  if (path.has_value() + tcp.has_value() + command.has_value() + silence.has_value() + log.has_value() != 1)
     object.value().refuse(is_main ? "must have exactly one of path, tcp and command"
-                                  : "must have exactly one of path, tcp, command and log_silence_s");
+                                  : "must have exactly one of path, tcp, command, log and log_silence_s");
   if (path) {
     probe.path = read_path(*path, true);
     probe.status = static_cast<int>(object.integer("status", probe.status, 200, 599));
@@ -76,6 +77,10 @@ ProbeDefinition read_probe(ConfigObject& object, const std::filesystem::path& fo
   } else if (command) {
     probe.kind = ProbeDefinition::Kind::kCommand;
     probe.command = read_command(*command, folder);
+  } else if (log) {
+    probe.kind = ProbeDefinition::Kind::kLogPattern;
+    probe.log = read_regex(*log);
+    probe.silence = std::chrono::seconds(object.required("within_s").as_integer(1, kLongestStartup_s));
   } else {
     probe.kind = ProbeDefinition::Kind::kLogSilence;
     probe.silence = std::chrono::seconds(silence->as_integer(1, kLongestStartup_s));

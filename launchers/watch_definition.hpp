@@ -44,14 +44,15 @@ struct LogDefinition {
 
 // One way of asking whether the server is well.
 struct ProbeDefinition {
-  enum class Kind { kHttp, kTcp, kCommand, kLogSilence };
+  enum class Kind { kHttp, kTcp, kCommand, kLogSilence, kLogPattern };
   Kind kind = Kind::kHttp;
   std::string path;                  // kHttp: GET on it …
   int status = 200;                  // … must answer so,
   bool expect_json = false;          // with a body that is JSON,
   std::string body;                  // in which this RE2 pattern is found; empty: any
   std::vector<std::string> command;  // kCommand: must end with 0; the first is an absolute path
-  std::chrono::seconds silence{0};   // kLogSilence: a log that says nothing for so long is a bad answer
+  std::string log;                   // kLogPattern: RE2, as in LogDefinition; such a line must come
+  std::chrono::seconds silence{0};   // kLogSilence, kLogPattern: none for so long is a bad answer
 
   std::chrono::seconds interval{10};
   // Longer than a busy server's worst pause between two scheduling rounds.

@@ -26,6 +26,11 @@ LadderPolicy complete(HealthWatchSetup& setup) {
 }
 
 // A loop that throws is a bug: the worker ends, and whatever keeps the instance alive starts it again.
+std::string seconds_since(std::chrono::steady_clock::time_point then) {
+  const auto passed = std::chrono::steady_clock::now() - then;
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(passed).count()) + " s";
+}
+
 void rethrow(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
@@ -37,6 +42,9 @@ HealthWatch::HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthW
   for (std::size_t i = 0; i < 2 + setup_.others.size(); ++i)
     timers_.push_back(std::make_unique<asio::steady_timer>(io));
 }
+  for (const ProbeDefinition& probe : setup_.others)
+    if (probe.kind == ProbeDefinition::Kind::kLogPattern)
+      awaited_lines_[&probe].pattern = std::make_unique<re2::RE2>(probe.log, re2::RE2::Quiet);
 
 void HealthWatch::run() {
   asio::co_spawn(io_, ask_main(), rethrow);
@@ -54,12 +62,21 @@ void HealthWatch::launched() {
   good_in_a_row_ = 0;
   last_line_ = std::chrono::steady_clock::now();
   ladder_.gone();
+  for (auto& [probe, line] : awaited_lines_) line.seen = last_line_;
   timers_.front()->cancel();
 }
 
 void HealthWatch::ready() {
+void HealthWatch::saw_line(std::string_view line) {
+  last_line_ = std::chrono::steady_clock::now();
+  for (auto& [probe, awaited] : awaited_lines_)
+    if (re2::RE2::PartialMatch(line, *awaited.pattern)) awaited.seen = last_line_;
+}
+
   ladder_.ready(setup_.pulse ? setup_.pulse() : Pulse{}, std::chrono::steady_clock::now());
   // The main one has just been asked; the others begin their intervals now.
+  // While it loaded no such line was due.
+  for (auto& [probe, line] : awaited_lines_) line.seen = std::chrono::steady_clock::now();
   for (std::size_t i = 2; i < timers_.size(); ++i) timers_[i]->cancel();
 }
 
@@ -101,10 +118,14 @@ Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
       break;
     }
     case ProbeDefinition::Kind::kLogSilence: {
-      const auto silent = std::chrono::steady_clock::now() - last_line_;
-      if (silent < probe.silence) answer.health = Health::kHealthy;
-      answer.reason = "no line in its log for " +
-                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silent).count()) + " s";
+      if (std::chrono::steady_clock::now() - last_line_ < probe.silence) answer.health = Health::kHealthy;
+      answer.reason = "no line in its log for " + seconds_since(last_line_);
+      break;
+    }
+    case ProbeDefinition::Kind::kLogPattern: {
+      const auto seen = awaited_lines_.at(&probe).seen;
+      if (std::chrono::steady_clock::now() - seen < probe.silence) answer.health = Health::kHealthy;
+      answer.reason = "no line in its log matches \"" + probe.log + "\" for " + seconds_since(seen);
       break;
     }
   }

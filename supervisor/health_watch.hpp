@@ -6,7 +6,10 @@
 // Threads: the supervisor's loop; run()'s loops go on as long as that does.
 #pragma once
 
+#include <re2/re2.h>
+
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -49,7 +52,7 @@ class HealthWatch {
   void ready();
   void gone();
 
-  void saw_line() { last_line_ = std::chrono::steady_clock::now(); }
+  void saw_line(std::string_view line);
   void saw_fatal_line(std::string_view pattern);
 
  private:
@@ -73,6 +76,12 @@ class HealthWatch {
   std::chrono::steady_clock::time_point last_line_{};
   std::vector<std::unique_ptr<asio::steady_timer>> timers_;  // of the loops: cancelled to look at once
   std::mt19937 random_{std::random_device{}()};
+  // A line that a probe waits for, and when it came last; or when the launch began.
+  struct AwaitedLine {
+    std::unique_ptr<re2::RE2> pattern;
+    std::chrono::steady_clock::time_point seen{};
+  };
+  std::map<const ProbeDefinition*, AwaitedLine> awaited_lines_;
 };
 
 }  // namespace cppworker

@@ -198,7 +198,7 @@ void ModelService::read_line(std::string_view line) {
   ring_.append(plain);
   if (child_lines_) child_lines_->add(plain, std::chrono::steady_clock::now());
   LogEvents events = matcher_.match(plain);
-  health_.saw_line();
+  health_.saw_line(plain);
   if (events.ready) readiness_.saw_ready_line();
   // After ready a prompt may be echoed in the log: from then on no line by itself decides about anything.
   if (service_->state().was_ready) {

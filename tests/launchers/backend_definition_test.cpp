@@ -62,7 +62,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
     "health": {
       "path": "/health?deep=1", "status": 204, "expect_json": true, "body": "ok|well",
       "interval_s": 2, "timeout_s": 3, "failures": 4, "unready_failures": 3, "successes": 2,
-      "also": [ { "tcp": true, "failures": 1 }, { "command": ["launch.sh", "--check"] }, { "log_silence_s": 900 } ],
+      "also": [ { "tcp": true, "failures": 1 }, { "command": ["launch.sh", "--check"] }, { "log_silence_s": 900 }, { "log": "^stats: ", "within_s": 60 } ],
       "stall_s": 300, "errors_in_a_row": 5,
       "canary": { "endpoint": "/a", "payload": { "n": 1 }, "interval_s": 20, "timeout_s": 7 }
     },
@@ -102,12 +102,15 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->health->main.body, "ok|well");
   EXPECT_EQ(loaded->health->main.unready_failures, 3);
   EXPECT_EQ(loaded->health->main.successes, 2);
-  ASSERT_EQ(loaded->health->others.size(), 3U);
+  ASSERT_EQ(loaded->health->others.size(), 4U);
   EXPECT_EQ(loaded->health->others[0].kind, ProbeDefinition::Kind::kTcp);
   EXPECT_EQ(loaded->health->others[0].unready_failures, 1) << "no more than failures";
   EXPECT_EQ(loaded->health->others[1].command, (std::vector<std::string>{loaded->launch_script, "--check"}));
   EXPECT_EQ(loaded->health->others[2].silence, std::chrono::minutes(15));
   EXPECT_EQ(loaded->health->stall, std::chrono::minutes(5));
+  EXPECT_EQ(loaded->health->others[3].kind, ProbeDefinition::Kind::kLogPattern);
+  EXPECT_EQ(loaded->health->others[3].log, "^stats: ");
+  EXPECT_EQ(loaded->health->others[3].silence, std::chrono::minutes(1));
   EXPECT_EQ(loaded->health->errors_in_a_row, 5);
   ASSERT_TRUE(loaded->health->canary);
   EXPECT_EQ(loaded->health->canary->endpoint, "/a");

@@ -144,6 +144,10 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["health"] = {
              {"path", "/h"},
+      {"a line that must come",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"also", {{{"log", "^alive"}, {"within_s", 60}}}}};
+       }},
              {"canary", {{"endpoint", "/generate"}, {"payload", {{"a", "${words:3}"}}}, {"timeout_s", 9}}}};
        }},
       {"phases",
@@ -285,6 +289,14 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
        }},
       {"a further probe's canary",
        [](json& d) {
+      {"a line that must come some time",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"also", {{{"log", "^alive"}}}}};
+       }},
+      {"a time without a line",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"also", {{{"tcp", true}, {"within_s", 60}}}}};
+       }},
          d["health"] = {{"path", "/"}, {"also", {{{"tcp", true}, {"stall_s", 5}}}}};
        }},
       {"a canary without payload",

@@ -183,6 +183,30 @@ TEST_F(ModelHealthTest, FurtherProbesCountAsMuch) {
   EXPECT_THAT(model->service().last_error(), HasSubstr("no line in its log for"));
 }
 
+TEST_F(ModelHealthTest, MayHaveToWriteALineRegularly) {
+  setup.backend.failed_stop_wait = 90s;
+  ProbeDefinition heartbeat;
+  heartbeat.kind = ProbeDefinition::Kind::kLogPattern;
+  heartbeat.log = "^stats: \\d+ running";
+  heartbeat.silence = 60s;
+  heartbeat.failures = 2;
+  setup.backend.health->others = {heartbeat};
+  start();
+  skip(300s);
+  print(kReadyLine);
+  ASSERT_TRUE(reaches(Phase::kReady)) << "while it loads no such line is due";
+  for (int i = 0; i < 5; ++i) asks_after(10s);
+  EXPECT_TRUE(model->admits());
+  print("stats: 3 running");
+  for (int i = 0; i < 5; ++i) asks_after(10s);
+  EXPECT_TRUE(model->admits());
+  print("still there");
+  for (int i = 0; i < 3; ++i) skip(10s), settle();
+  EXPECT_EQ(phase(), Phase::kStopping) << "another line is no heartbeat";
+  EXPECT_THAT(model->service().last_error(),
+              HasSubstr("no line in its log matches \"^stats: \\d+ running\" for"));
+}
+
 TEST_F(ModelHealthTest, MayBeAskedByItsPort) {
   setup.backend.health->main.kind = ProbeDefinition::Kind::kTcp;
   health_status = 500;
