@@ -10,6 +10,7 @@
 
 #include "common/logging.hpp"
 #include "common/text.hpp"
+#include "supervisor/process_tree.hpp"
 
 namespace cppworker {
 namespace {
@@ -20,6 +21,8 @@ constexpr std::size_t kLargestBody = 1 << 20;
 constexpr std::size_t kLargestAnswer = 16 << 20;
 // A command's last words, for the reason.
 constexpr std::size_t kKeptOutput = 300;
+// For what a command leaves behind; it was sent SIGKILL.
+constexpr std::chrono::seconds kSweepLimit{5};
 
 std::string objection(const HealthProbe& probe, const HttpResponse& response) {
   if (response.status != probe.expected_status)
@@ -104,8 +107,8 @@ Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout
   co_return answer_of(problem.value_or(out_of_time(timeout)), start);
 }
 
-Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command,
-                                         std::chrono::milliseconds timeout) {
+Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command, std::string tree_mark,
+                                         std::chrono::milliseconds timeout, LaunchRecords* records) {
   const auto start = std::chrono::steady_clock::now();
   auto run = std::make_shared<CommandRun>();
   auto ended = std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, timeout);
@@ -118,10 +121,22 @@ Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec c
     run->status = status;
     ended->cancel();
   };
+  if (records != nullptr) records->begin({.service = command.name, .mark = tree_mark});
   auto child = processes.spawn(std::move(command), std::move(callbacks));
-  if (!child) co_return answer_of(child.error().message, start);
+  if (!child) {
+    if (records != nullptr) records->end(tree_mark);
+    co_return answer_of(child.error().message, start);
+  }
   co_await ended->async_wait(kTuple);
-  co_return answer_of(run->status ? run->objection() : out_of_time(timeout), start);
+  HealthAnswer answer = answer_of(run->status ? run->objection() : out_of_time(timeout), start);
+  ProcessTree tree;
+  tree.mark = tree_mark;
+  tree.leader = (*child)->pid();
+  const Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree, {}, kSweepLimit);
+  for (const ProcessInfo& process : left ? *left : std::vector<ProcessInfo>())
+    spdlog::error("health command: cannot end process {}: it withstands SIGKILL", process.text());
+  if (records != nullptr && left && left->empty()) records->end(tree_mark);
+  co_return answer;
 }
 
 Awaitable<HealthAnswer> probe_by_request(HttpRequest request, std::vector<std::string> failure_lines,

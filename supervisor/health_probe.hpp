@@ -8,6 +8,7 @@
 #include "common/async.hpp"
 #include "common/http_client.hpp"
 #include "common/url.hpp"
+#include "supervisor/launch_records.hpp"
 #include "supervisor/process_runner.hpp"
 
 namespace cppworker {
@@ -37,9 +38,11 @@ struct HealthAnswer {
 // One probe each, bounded by its timeout. They never fail otherwise: no answer is an unhealthy answer.
 Awaitable<HealthAnswer> probe_health(HealthProbe probe);
 Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout);
-// Healthy when it ends with 0; it and its group are killed when the time is over.
-Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command,
-                                         std::chrono::milliseconds timeout);
+// Healthy when it ends with 0; it is killed when the time is over. Whatever it has started is ended with it,
+// in either case: a command that leaves something in the background every ten seconds would fill the machine.
+// `tree_mark` is the one in its environment, and its own; `records`: where it is written down while it runs.
+Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command, std::string tree_mark,
+                                         std::chrono::milliseconds timeout, LaunchRecords* records = nullptr);
 // A request that does real work; no line of its 2xx answer may begin with one of `failure_lines`.
 Awaitable<HealthAnswer> probe_by_request(HttpRequest request, std::vector<std::string> failure_lines,
                                          std::chrono::milliseconds timeout);

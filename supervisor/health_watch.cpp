@@ -5,6 +5,7 @@
 
 #include "common/logging.hpp"
 #include "launchers/payload_template.hpp"
+#include "supervisor/environment.hpp"
 
 namespace cppworker {
 namespace {
@@ -25,12 +26,12 @@ LadderPolicy complete(HealthWatchSetup& setup) {
   return setup.ladder;
 }
 
-// A loop that throws is a bug: the worker ends, and whatever keeps the instance alive starts it again.
 std::string seconds_since(std::chrono::steady_clock::time_point then) {
   const auto passed = std::chrono::steady_clock::now() - then;
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(passed).count()) + " s";
 }
 
+// A loop that throws is a bug: the worker ends, and whatever keeps the instance alive starts it again.
 void rethrow(std::exception_ptr error) {
   if (error) std::rethrow_exception(error);
 }
@@ -41,10 +42,10 @@ HealthWatch::HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthW
     : io_(io), processes_(processes), setup_(std::move(setup)), ladder_(complete(setup_)) {
   for (std::size_t i = 0; i < 2 + setup_.others.size(); ++i)
     timers_.push_back(std::make_unique<asio::steady_timer>(io));
-}
   for (const ProbeDefinition& probe : setup_.others)
     if (probe.kind == ProbeDefinition::Kind::kLogPattern)
       awaited_lines_[&probe].pattern = std::make_unique<re2::RE2>(probe.log, re2::RE2::Quiet);
+}
 
 void HealthWatch::run() {
   asio::co_spawn(io_, ask_main(), rethrow);
@@ -61,22 +62,22 @@ void HealthWatch::launched() {
   awaited_since_.reset();
   good_in_a_row_ = 0;
   last_line_ = std::chrono::steady_clock::now();
-  ladder_.gone();
   for (auto& [probe, line] : awaited_lines_) line.seen = last_line_;
+  ladder_.gone();
   timers_.front()->cancel();
 }
 
-void HealthWatch::ready() {
 void HealthWatch::saw_line(std::string_view line) {
   last_line_ = std::chrono::steady_clock::now();
   for (auto& [probe, awaited] : awaited_lines_)
     if (re2::RE2::PartialMatch(line, *awaited.pattern)) awaited.seen = last_line_;
 }
 
+void HealthWatch::ready() {
   ladder_.ready(setup_.pulse ? setup_.pulse() : Pulse{}, std::chrono::steady_clock::now());
-  // The main one has just been asked; the others begin their intervals now.
   // While it loaded no such line was due.
   for (auto& [probe, line] : awaited_lines_) line.seen = std::chrono::steady_clock::now();
+  // The main one has just been asked; the others begin their intervals now.
   for (std::size_t i = 2; i < timers_.size(); ++i) timers_[i]->cancel();
 }
 
@@ -113,8 +114,9 @@ Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
       break;
     }
     case ProbeDefinition::Kind::kCommand: {
-      ProcessSpec command = setup_.make_command(probe.command);
-      answer = co_await probe_by_command(processes_, std::move(command), probe.timeout);
+      const std::string mark = make_tree_mark();
+      ProcessSpec command = setup_.make_command(probe.command, mark);
+      answer = co_await probe_by_command(processes_, std::move(command), mark, probe.timeout, setup_.records);
       break;
     }
     case ProbeDefinition::Kind::kLogSilence: {

@@ -33,8 +33,10 @@ struct HealthWatchSetup {
   std::vector<std::string> canary_failure_lines{};
   Url server{};
 
-  // The process for a probe by command.
-  std::function<ProcessSpec(const std::vector<std::string>& command)> make_command{};
+  // The process for a probe by command, with that mark in its environment.
+  std::function<ProcessSpec(const std::vector<std::string>& command, const std::string& tree_mark)>
+      make_command{};
+  LaunchRecords* records = nullptr;                // where it is written down; nullptr: nowhere
   std::function<Pulse()> pulse{};                  // empty: nothing is known of the traffic
   std::function<bool()> awaited{};                 // whether the first probe's answer is wanted before ready
   std::function<void(bool well)> answered{};       // that answer; well: `successes` good ones in a row
@@ -74,14 +76,14 @@ class HealthWatch {
   std::optional<std::chrono::steady_clock::time_point> awaited_since_{};  // in this launch
   bool canary_runs_ = false;
   std::chrono::steady_clock::time_point last_line_{};
-  std::vector<std::unique_ptr<asio::steady_timer>> timers_;  // of the loops: cancelled to look at once
-  std::mt19937 random_{std::random_device{}()};
   // A line that a probe waits for, and when it came last; or when the launch began.
   struct AwaitedLine {
     std::unique_ptr<re2::RE2> pattern;
     std::chrono::steady_clock::time_point seen{};
   };
   std::map<const ProbeDefinition*, AwaitedLine> awaited_lines_;
+  std::vector<std::unique_ptr<asio::steady_timer>> timers_;  // of the loops: cancelled to look at once
+  std::mt19937 random_{std::random_device{}()};
 };
 
 }  // namespace cppworker

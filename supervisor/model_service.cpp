@@ -237,14 +237,14 @@ HealthWatchSetup ModelService::make_watch() {
       watch.canary_failure_lines = endpoint->failure_lines;
   watch.server = setup_.server;
   watch.pulse = setup_.pulse;
-  watch.make_command = [this](const std::vector<std::string>& command) {
+  watch.records = setup_.records;
+  watch.make_command = [this](const std::vector<std::string>& command, const std::string& tree_mark) {
     ProcessSpec spec;
     spec.name = "health command";
     spec.program = command.front();
     spec.args.assign(command.begin() + 1, command.end());
-    // The launch's mark: what it leaves running goes with the server's tree.
-    spec.environment = child_environment(
-        own_environment(), {{"SERVER_PORT", std::to_string(setup_.server.port)}}, service_->tree_mark());
+    spec.environment = child_environment(own_environment(),
+                                         {{"SERVER_PORT", std::to_string(setup_.server.port)}}, tree_mark);
     return spec;
   };
   watch.awaited = [this] { return readiness_.awaits_health(); };

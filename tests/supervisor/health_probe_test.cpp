@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "common/text.hpp"
+#include "supervisor/environment.hpp"
 #include "tests/supervisor/http_stub.hpp"
 #include "tests/supervisor/process_test.hpp"
 #include "tests/supervisor/run_until.hpp"
@@ -115,12 +117,31 @@ class CommandProbeTest : public ProcessTest {
     spec.name = "probe";
     spec.program = "/bin/sh";
     spec.args = {"-c", script};
-    return run_coroutine(io, probe_by_command(*processes, spec, timeout));
+    spec.environment = child_environment(own_environment(), {}, mark);
+    return run_coroutine(io, probe_by_command(*processes, spec, mark, timeout));
+  }
+  // The pid that the command has written, and whose process isn't there any more.
+  bool is_gone(const std::string& file) {
+    const pid_t pid = std::atoi(read_file(file, 100).value_or("").c_str());
+    return pid > 0 && run_until(io, [&] {
+             const auto process = look_at_process(pid);
+             return !process || process->state == 'Z';  // whoever adopted it takes its time
+           });
   }
 
   asio::io_context io;
   std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
+  const std::string mark = make_tree_mark();
+  TemporaryFolder folder;
 };
+
+// A script that starts something in the background does so with every probe.
+TEST_F(CommandProbeTest, LeavesNothingInTheBackground) {
+  EXPECT_TRUE(probe("setsid sleep 600 > /dev/null 2>&1 & echo $! > " + (folder / "pid")).ok());
+  EXPECT_TRUE(is_gone(folder / "pid"));
+  EXPECT_FALSE(probe("setsid sleep 600 & echo $! > " + (folder / "pid") + "; wait", 500ms).ok());
+  EXPECT_TRUE(is_gone(folder / "pid")) << "also when its time was over";
+}
 
 TEST_F(CommandProbeTest, IsHealthyWhenItEndsWithZero) {
   EXPECT_TRUE(probe("exit 0").ok());
@@ -140,7 +161,7 @@ TEST_F(CommandProbeTest, WhatCannotBeStartedIsUnhealthy) {
   ProcessSpec spec;
   spec.name = "probe";
   spec.program = "/no/such/program";
-  EXPECT_THAT(run_coroutine(io, probe_by_command(*processes, spec, 1s)).reason,
+  EXPECT_THAT(run_coroutine(io, probe_by_command(*processes, spec, mark, 1s)).reason,
               HasSubstr("cannot start the probe"));
 }
 
