@@ -273,6 +273,8 @@ BackendDefinition read_backend(const fs::path& folder) {
   backend.launch_script = read_script(launch.required("script"), folder);
   if_there(launch, "variables",
            [&](const ConfigValue& value) { backend.launch_variables = read_variables(value); });
+  if_there(launch, "secrets",
+           [&](const ConfigValue& value) { backend.launch_secrets = read_variables(value); });
   read_stop(launch, backend);
   launch.finish();
   if_there(root, "restart",

@@ -92,6 +92,8 @@ struct BackendDefinition {
   // Names of the variables on which the speed depends, '*' at the end for any rest; empty: nearly all of them
   // (supervisor/benchmark_key.hpp).
   std::vector<std::string> launch_variables;
+  // Those that look like credentials and that it gets all the same (supervisor/environment.hpp), as above.
+  std::vector<std::string> launch_secrets;
   std::vector<StopStepDefinition> stop_steps{StopStepDefinition{}};
   // Instead of a step's wait after a failure, as long as nobody is served. A healthy server that is told to
   // end while idle takes a second or two, with its shards; a dead engine would take all of the wait.

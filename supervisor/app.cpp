@@ -11,6 +11,7 @@
 #include "supervisor/admin_server.hpp"
 #include "supervisor/cli_pages.hpp"
 #include "supervisor/cli_socket.hpp"
+#include "supervisor/environment.hpp"
 #include "supervisor/start_check.hpp"
 #include "supervisor/status_pages.hpp"
 #include "supervisor/update_mark.hpp"
@@ -170,6 +171,14 @@ int run_worker(const Settings& settings, ReadSettings read, const std::string& p
     spdlog::critical("{}", backend.error().message);
     return kExitConfig;
   }
+  std::string erased;
+  for (const std::string& name : erase_undeclared_secrets(backend->launch_secrets))
+    erased += (erased.empty() ? "" : ", ") + printable(name);
+  if (!erased.empty())
+    spdlog::info(
+        "Not passed on, as their names look like secrets: {}; launch.secrets in {}/backend.json says "
+        "which ones the server needs",
+        erased, backend->folder);
   for (const Result<void>& checked :
        {check_server_ports(settings, *backend), check_public_key_file(settings)})
     if (!checked) {

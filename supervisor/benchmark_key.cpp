@@ -27,12 +27,6 @@ std::string digest(std::string_view text) {
   return shown;
 }
 
-// A pattern is a name, or the beginning of one with '*' behind it.
-bool matches(std::string_view name, std::string_view pattern) {
-  if (pattern.ends_with('*')) return name.starts_with(pattern.substr(0, pattern.size() - 1));
-  return name == pattern;
-}
-
 template <class Patterns>
 bool matches_any(std::string_view name, const Patterns& patterns) {
   return std::any_of(std::begin(patterns), std::end(patterns),
@@ -52,13 +46,6 @@ constexpr std::string_view kIrrelevant[] = {
     "PAGER", "LANG", "LANGUAGE", "LC_*", "TZ", "HISTFILE", "LS_COLORS", "DEBIAN_FRONTEND", "XDG_*", "DBUS_*",
     "TMUX*", "INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_*", "LISTEN_*", "SYSTEMD_*",
     "MEMORY_PRESSURE_*"};
-
-// Credentials: they are renewed without any effect on the speed, and have no place in a file.
-bool is_credential(std::string_view name) {
-  static constexpr std::string_view kEnds[] = {"TOKEN", "KEY", "SECRET", "PASSWORD", "PASS", "CREDENTIALS"};
-  return is_secret(name) || std::any_of(std::begin(kEnds), std::end(kEnds),
-                                        [&](std::string_view end) { return name.ends_with(end); });
-}
 
 std::string variables_text(const BackendDefinition& backend, Environment environment) {
   std::sort(environment.begin(), environment.end());
@@ -97,7 +84,8 @@ std::string gpus_text(const std::string& nvidia_folder) {
 
 bool decides_speed(std::string_view name, const BackendDefinition& backend) {
   if (!backend.launch_variables.empty()) return matches_any(name, backend.launch_variables);
-  return !matches_any(name, kIrrelevant) && !is_credential(name);
+  // Credentials are renewed without any effect on the speed, and have no place in a file.
+  return !matches_any(name, kIrrelevant) && !looks_secret(name);
 }
 
 std::string benchmark_key(const BackendDefinition& backend, const Environment& environment,

@@ -11,17 +11,45 @@
 namespace cppworker {
 namespace {
 
-constexpr std::array<std::string_view, 5> kSecrets = {
+constexpr std::array<std::string_view, 6> kSecrets = {
     "MASTER_TOKEN",       // authenticates worker_status reports and management requests
     "mtoken",             // the same, to the oldest generation
     "CONTAINER_API_KEY",  // the rental platform's key for this instance
     "VAST_API_KEY",       // the account's
     "JUPYTER_TOKEN",      // opens a shell on the instance
+    "OPEN_BUTTON_TOKEN",  // the same, by its portal
 };
 
 // Talk between the worker and what started it: a child that answered would speak for the worker.
 constexpr std::array<std::string_view, 6> kServiceManager = {
     "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
+
+// Not TOKENS: servers have limits of them (MAX_TOTAL_TOKENS). Not PWD: that is a folder.
+constexpr std::array<std::string_view, 9> kSecretEnds = {
+    "TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "_PASS", "CREDS", "CREDENTIALS"};
+constexpr std::array<std::string_view, 2> kPublicEnds = {"PUBKEY", "PUBLIC_KEY"};
+// In which the identities stand that go with the keys.
+constexpr std::string_view kCloudPrefix = "AWS_";
+
+std::string upper(std::string_view name) {
+  std::string made(name);
+  for (char& c : made)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return made;
+}
+
+template <class Ends>
+bool ends_with_any(std::string_view name, const Ends& ends) {
+  return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return name.ends_with(end); });
+}
+
+// In place: what the kernel shows is the memory that it laid out at exec.
+void erase_variable(const std::string& name) {
+  char* value = std::getenv(name.c_str());
+  if (value == nullptr) return;
+  ::explicit_bzero(value, ::strlen(value));
+  ::unsetenv(name.c_str());
+}
 
 std::string_view name_part(std::string_view entry) {
   return entry.substr(0, entry.find('='));
@@ -38,6 +66,19 @@ bool is_secret(std::string_view name) {
   return contains(kSecrets, name);
 }
 
+bool looks_secret(std::string_view name) {
+  const std::string shown = upper(name);
+  if (is_secret(name)) return true;
+  if (ends_with_any(shown, kPublicEnds)) return false;
+  return ends_with_any(shown, kSecretEnds) || shown.starts_with(kCloudPrefix) ||
+         shown.find("SECRET") != std::string::npos;
+}
+
+bool matches(std::string_view name, std::string_view pattern) {
+  if (pattern.ends_with('*')) return name.starts_with(pattern.substr(0, pattern.size() - 1));
+  return name == pattern;
+}
+
 Environment own_environment() {
   Environment made;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) made.emplace_back(*entry);
@@ -45,14 +86,20 @@ Environment own_environment() {
 }
 
 void erase_own_secrets() {
-  for (std::string_view name : kSecrets) {
-    const std::string terminated(name);
-    char* value = std::getenv(terminated.c_str());
-    if (value == nullptr) continue;
-    // In place: what the kernel shows is the memory that it laid out at exec.
-    ::explicit_bzero(value, ::strlen(value));
-    ::unsetenv(terminated.c_str());
+  for (std::string_view name : kSecrets) erase_variable(std::string(name));
+}
+
+std::vector<std::string> erase_undeclared_secrets(const std::vector<std::string>& declared) {
+  std::vector<std::string> names;
+  for (const std::string& entry : own_environment()) {
+    const std::string_view name = name_part(entry);
+    const bool passes = std::any_of(declared.begin(), declared.end(),
+                                    [&](const std::string& pattern) { return matches(name, pattern); });
+    if (is_secret(name) || (looks_secret(name) && !passes)) names.emplace_back(name);
   }
+  for (const std::string& name : names) erase_variable(name);
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 Environment child_environment(const Environment& inherited,

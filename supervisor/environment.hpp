@@ -15,9 +15,16 @@ using Environment = std::vector<std::string>;
 inline constexpr std::string_view kTreeMarkName = "CPPWORKER_TREE";
 
 // Credentials of the worker and of the rental platform. An inference server runs strangers' models and
-// prompts: with these it could report load in our name or act on the account. (What the server itself needs,
-// such as HF_TOKEN, is passed.)
+// prompts: with these it could report load in our name or act on the account. No backend gets them.
 bool is_secret(std::string_view name);
+
+// Whether the name is one that credentials have, ours or anybody's: HF_TOKEN, AWS_ACCESS_KEY_ID, DB_PASSWORD.
+// A backend gets those that it declares (launch.secrets). All other variables pass, as no list of ours could
+// tell which of them a launch script, a server or an operator's own script reads: MODEL_ID, CUDA_*, NCCL_*, …
+bool looks_secret(std::string_view name);
+
+// A pattern is a name, or the beginning of one with '*' behind it.
+bool matches(std::string_view name, std::string_view pattern);
 
 // The worker's own environment, as it is now.
 Environment own_environment();
@@ -25,6 +32,10 @@ Environment own_environment();
 // Overwrites the secrets' values in this process's environment, once they were read: /proc/PID/environ shows
 // it to every program of the same user, the inference server among them. Before other threads exist.
 void erase_own_secrets();
+
+// The same for all that looks secret and isn't declared, once the backend is known: neither model nor hooks
+// nor health commands get what the worker hasn't got any more. Returns the names, sorted.
+std::vector<std::string> erase_undeclared_secrets(const std::vector<std::string>& declared);
 
 // `inherited` without secrets, descriptors of service managers (NOTIFY_SOCKET, LISTEN_FDS…) and marks of
 // other trees, then `additions`, each replacing a variable of the same name, then the mark. Additions are the

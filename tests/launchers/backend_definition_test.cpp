@@ -55,7 +55,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   auto loaded = load_backend(folders.add("small", R"json({
     "name": "small", "description": "a test",
     "server": { "url": "http://localhost:7860", "parallel": false },
-    "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "stop_signal": "SIGINT", "stop_timeout_s": 7, "failed_stop_wait_s": 3 },
+    "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "secrets": ["HF_TOKEN"], "stop_signal": "SIGINT", "stop_timeout_s": 7, "failed_stop_wait_s": 3 },
     "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"], "fatal_after_ready": ["^e"], "file": "/var/log/s.log",
              "phases": { "download": ["f"], "load": ["g", "h"], "warm_up": ["i"] },
              "capture": [{ "metric": "max_capacity", "regex": "total (\\d+)" }] },
@@ -78,6 +78,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->server.authority(), "localhost:7860");
   EXPECT_EQ(loaded->max_concurrency, 1);
   EXPECT_EQ(loaded->launch_variables, (std::vector<std::string>{"MODEL_ID", "TOY_*"}));
+  EXPECT_EQ(loaded->launch_secrets, (std::vector<std::string>{"HF_TOKEN"}));
   ASSERT_EQ(loaded->stop_steps.size(), 1u);
   EXPECT_EQ(loaded->stop_steps[0].signal, SIGINT);
   EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(7));

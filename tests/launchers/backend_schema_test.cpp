@@ -84,6 +84,10 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
        [](json& d) {
          d["launch"]["variables"] = {"MODEL_ID", "TGI_*"};
        }},
+      {"secrets",
+       [](json& d) {
+         d["launch"]["secrets"] = {"HF_TOKEN", "AWS_*"};
+       }},
       {"stop in steps",
        [](json& d) {
          d["launch"]["stop"] = {{{"signal", "SIGTERM"}, {"wait_s", 0}},
@@ -205,6 +209,8 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"no launch", [](json& d) { d.erase("launch"); }},
       {"no script", [](json& d) { d["launch"].erase("script"); }},
       {"a variable's value", [](json& d) { d["launch"]["variables"] = {"MODEL_ID=a"}; }},
+      {"a secret's value", [](json& d) { d["launch"]["secrets"] = {"HF_TOKEN=a"}; }},
+      {"any secret", [](json& d) { d["launch"]["secrets"] = {"*"}; }},
       {"a pattern inside", [](json& d) { d["launch"]["variables"] = {"A*B"}; }},
       {"any variable", [](json& d) { d["launch"]["variables"] = {"*"}; }},
       {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},

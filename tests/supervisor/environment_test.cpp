@@ -66,6 +66,32 @@ TEST(OwnSecrets, AreOverwrittenWhereTheyLie) {
   ::unsetenv("HF_TOKEN");
 }
 
+TEST(Secrets, AreKnownByTheirNames) {
+  for (const char* name : {"HF_TOKEN", "OPENAI_API_KEY", "wandb_api_key", "DB_PASSWORD", "HF_PASS",
+                           "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CLIENT_SECRET_ID", "MASTER_TOKEN",
+                           "mtoken", "OPEN_BUTTON_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "SSH_PASSPHRASE"})
+    EXPECT_TRUE(looks_secret(name)) << name;
+  for (const char* name : {"MODEL_ID", "PATH", "PWD", "OLDPWD", "MAX_TOTAL_TOKENS", "TOKENIZERS_PARALLELISM",
+                           "SSH_PUBKEY", "VAST_PUBLIC_KEY", "CUDA_VISIBLE_DEVICES", "HF_HOME", "KEYBOARD"})
+    EXPECT_FALSE(looks_secret(name)) << name;
+}
+
+TEST(OwnSecrets, AreErasedUnlessTheBackendDeclaresThem) {
+  for (const char* name : {"HF_TOKEN", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "MASTER_TOKEN", "X_API_KEY"})
+    ::setenv(name, "secret", 1);
+  ::setenv("MODEL_ID", "stays", 1);
+  const char* value = ::getenv("X_API_KEY");
+  const auto erased = erase_undeclared_secrets({"HF_TOKEN", "AWS_*", "MASTER_*"});
+  EXPECT_THAT(erased, Contains("X_API_KEY"));
+  EXPECT_THAT(erased, Contains("MASTER_TOKEN")) << "whatever a backend says";
+  EXPECT_THAT(erased, testing::Not(Contains(testing::StartsWith("AWS_"))));
+  EXPECT_STREQ(value, "");
+  EXPECT_EQ(::getenv("X_API_KEY"), nullptr);
+  EXPECT_STREQ(::getenv("HF_TOKEN"), "secret");
+  EXPECT_STREQ(::getenv("MODEL_ID"), "stays");
+  for (const char* name : {"HF_TOKEN", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "MODEL_ID"}) ::unsetenv(name);
+}
+
 TEST(TreeMark, IsLongAndNeverTheSame) {
   const std::string one = make_tree_mark();
   EXPECT_EQ(one.size(), 32u);
