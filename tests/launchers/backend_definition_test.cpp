@@ -108,10 +108,10 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->health->others[0].unready_failures, 1) << "no more than failures";
   EXPECT_EQ(loaded->health->others[1].command, (std::vector<std::string>{loaded->launch_script, "--check"}));
   EXPECT_EQ(loaded->health->others[2].silence, std::chrono::minutes(15));
-  EXPECT_EQ(loaded->health->stall, std::chrono::minutes(5));
   EXPECT_EQ(loaded->health->others[3].kind, ProbeDefinition::Kind::kLogPattern);
   EXPECT_EQ(loaded->health->others[3].log, "^stats: ");
   EXPECT_EQ(loaded->health->others[3].silence, std::chrono::minutes(1));
+  EXPECT_EQ(loaded->health->stall, std::chrono::minutes(5));
   EXPECT_EQ(loaded->health->errors_in_a_row, 5);
   ASSERT_TRUE(loaded->health->canary);
   EXPECT_EQ(loaded->health->canary->endpoint, "/a");

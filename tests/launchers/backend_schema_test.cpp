@@ -144,14 +144,14 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
              {"body", "ok"},
              {"also", {{{"tcp", true}}, {{"log_silence_s", 60}}, {{"path", "/deep"}, {"status", 200}}}}};
        }},
-      {"a canary",
-       [](json& d) {
-         d["health"] = {
-             {"path", "/h"},
       {"a line that must come",
        [](json& d) {
          d["health"] = {{"tcp", true}, {"also", {{{"log", "^alive"}, {"within_s", 60}}}}};
        }},
+      {"a canary",
+       [](json& d) {
+         d["health"] = {
+             {"path", "/h"},
              {"canary", {{"endpoint", "/generate"}, {"payload", {{"a", "${words:3}"}}}, {"timeout_s", 9}}}};
        }},
       {"phases",
@@ -289,12 +289,6 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
        [](json& d) {
          d["health"] = {{"command", json::array()}};
        }},
-      {"silence as the main probe",
-       [](json& d) {
-         d["health"] = {{"log_silence_s", 60}};
-       }},
-      {"a further probe's canary",
-       [](json& d) {
       {"a line that must come some time",
        [](json& d) {
          d["health"] = {{"tcp", true}, {"also", {{{"log", "^alive"}}}}};
@@ -303,6 +297,12 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
        [](json& d) {
          d["health"] = {{"tcp", true}, {"also", {{{"tcp", true}, {"within_s", 60}}}}};
        }},
+      {"silence as the main probe",
+       [](json& d) {
+         d["health"] = {{"log_silence_s", 60}};
+       }},
+      {"a further probe's canary",
+       [](json& d) {
          d["health"] = {{"path", "/"}, {"also", {{{"tcp", true}, {"stall_s", 5}}}}};
        }},
       {"a canary without payload",
@@ -375,6 +375,8 @@ TEST(BackendSchema, EveryBackendOfTheProjectPassesBoth) {
     auto loaded = load_backend(entry.path().string());
     EXPECT_TRUE(loaded) << loaded.error().message;
     EXPECT_TRUE(schema_accepts(load_config(file.string()))) << file;
+    // Without one a row of errors, which clients can bring about, restarts a healthy server.
+    EXPECT_TRUE(loaded->health && loaded->health->canary) << file;
     // Formulas must also run, on nothing and on a plausible payload.
     for (const EndpointDefinition& endpoint : loaded->endpoints) {
       WorkloadEvaluator evaluator(endpoint.workload);
