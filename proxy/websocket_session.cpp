@@ -139,7 +139,8 @@ class WebSocketSession {
     if (!written) co_return false;
     FirstMessage first = co_await client_.read_first_message(request_.endpoint->max_body);
     if (first.end) co_return co_await part(*first.end);
-    EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), first.text);
+    first_message_ = std::move(first.text);
+    EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), first_message_);
     if (auto refusal = authenticate(std::move(parsed), connection_, thread_, request_)) {
       if (refusal->status / 100 == 4 && refusal->status != 401)
         thread_.core.ledger.count(bad_request_counter(refusal->status));
@@ -148,7 +149,7 @@ class WebSocketSession {
     }
     bool queued = false;
     if (auto refusal =
-            admit(connection_.stream().get_executor(), thread_, request_, first.text.size(), queued)) {
+            admit(connection_.stream().get_executor(), thread_, request_, first_message_.size(), queued)) {
       const Goodbye end = say(*refusal);
       co_return co_await part(end);
     }
@@ -173,6 +174,10 @@ class WebSocketSession {
     std::string frame = masked_websocket_frame(
         WebSocketOpcode::kText,
         {request_.envelope.payload_pieces.data(), request_.envelope.payload_pieces.size()});
+    // A conversation may go on for hours; of the message, the frame alone is still needed.
+    request_.envelope = {};
+    first_message_ = {};
+    first_message_.shrink_to_fit();
     Goodbye end = co_await converse(std::move(frame));
     co_return end;
   }
@@ -338,7 +343,8 @@ class WebSocketSession {
   Request& request_;
   ActiveRequest& active_;
   ClientUpgrade upgrade_;
-  std::string target_;  // without auth fields
+  std::string target_;         // without auth fields
+  std::string first_message_;  // which request_.envelope looks into, until it is a frame for the server
   UpstreamUpgradeResult upstream_;
   bool server_away_ = false;  // it is being restarted, and was never asked
   WebSocketClient client_;

@@ -91,5 +91,29 @@ TEST_P(WebSocketMemoryTest, NorIsOneToAServerThatReadsNothing) {
   EXPECT_LT(bytes_allocated(), before + kMostForOneStream);
 }
 
+// A conversation may last for hours, and its first message may be as large as any body. The budget of all
+// bodies has it back by then.
+TEST_P(WebSocketMemoryTest, AFirstMessageIsGoneOnceTheServerHasIt) {
+  constexpr std::size_t kText = 8 << 20, kPiece = 64 << 10;
+  Conversation other = warmed_up();
+  const std::size_t before = bytes_allocated();
+
+  const std::string opening = R"({"work": 3, "text": ")";
+  RawClient client = upgrade();
+  client.send(hello(next_route(), opening + std::string(kText, 'x') + "\"}"));
+  UpstreamConnectionInTest server = accept_upgrade();
+  constexpr std::size_t kFrameHead = 2 + 8 + 4;
+  std::size_t left = kFrameHead + opening.size() + kText + 2;
+  for (std::size_t size; left > 0; left -= size) {
+    size = std::min(left, kPiece);
+    server.read_exactly(size);
+  }
+  proxy().settle();
+  EXPECT_LT(bytes_allocated(), before + 2 * kMostForOneStream) << "what the conversation itself costs";
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+  server.send(server_frame(kClose, close_payload(1000)));
+  EXPECT_EQ(read_frame(client).code(), 1000u) << "it was going on";
+}
+
 }  // namespace
 }  // namespace cppworker
