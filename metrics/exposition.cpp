@@ -212,6 +212,8 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kTlsHandshakesFailed, kHandshakes, kHandshakesHelp, nullptr, nullptr},
       {Counter::kConnectionsRefusedFull, kRefused, kRefusedHelp, "reason", "full"},
       {Counter::kConnectionsRefusedAddress, kRefused, kRefusedHelp, "reason", "address"},
+      {Counter::kRejectedAgain, "cppworker_rejected_again_total",
+       "Rejections of requests that had been rejected, and counted as such, before.", nullptr, nullptr},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));

@@ -44,10 +44,11 @@ void add_total(LedgerTransaction& books, TotalOf kind, std::uint64_t work_milli)
   books.add(total_requests(kind), 1);
 }
 
-void push_finished(LedgerTransaction& books, bool success, std::uint64_t request_idx) {
+void push_finished(LedgerTransaction& books, bool success, std::uint64_t request_idx,
+                   std::size_t most = kRingEntries) {
   std::size_t base = ring(success);
   std::uint64_t tail = books.get(base + kRingTail);
-  if (tail - books.get(base + kRingHead) >= kRingEntries) {
+  if (tail - books.get(base + kRingHead) >= most) {
     books.add(base + kRingDropped, 1);
     return;
   }
@@ -163,7 +164,7 @@ void reject_request(LedgerTransaction& books, int endpoint, std::int64_t work_mi
   add_total(books, TotalOf::kRejected, work);
   if (endpoint >= 0 && valid_endpoint(static_cast<std::uint64_t>(endpoint)))
     books.add(endpoint_requests(static_cast<std::size_t>(endpoint), TotalOf::kRejected), 1);
-  if (request_idx) push_finished(books, false, as_word(*request_idx));
+  if (request_idx) push_finished(books, false, as_word(*request_idx), kRingForRejected);
 }
 
 bool finish_request(LedgerTransaction& books, const Ticket& ticket, const Finish& finish) {

@@ -95,6 +95,9 @@ inline constexpr std::size_t kDistinctBitsWords = kDistinctReqnums / 64;
 // rings. Head and tail grow without end; an entry's place is its number modulo the capacity. 16384 are 16 s
 // of a thousand requests a second with the autoscaler away; what comes then is dropped and counted.
 inline constexpr std::size_t kRingEntries = 16384;
+// Of these, rejected requests may take so many. They come as fast as clients send, and must not crowd out
+// what failed at the inference server.
+inline constexpr std::size_t kRingForRejected = kRingEntries / 4 * 3;
 inline constexpr std::size_t kRingHead = 0;
 inline constexpr std::size_t kRingTail = 1;
 inline constexpr std::size_t kRingDropped = 2;

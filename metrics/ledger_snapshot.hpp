@@ -49,9 +49,9 @@ enum class Counter {
   kTlsHandshakesFailed,
   kConnectionsRefusedFull,
   kConnectionsRefusedAddress,
+  kRejectedAgain,
 };
-inline constexpr std::size_t kCounterCount =
-    static_cast<std::size_t>(Counter::kConnectionsRefusedAddress) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kRejectedAgain) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.

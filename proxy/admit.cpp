@@ -15,10 +15,14 @@ std::int64_t work_of(ProxyThread& thread, const Request& request) {
   return 0;
 }
 
-// An authenticated request that isn't let in: it counts as rejected load, unless it is a replay.
+// An authenticated request that isn't let in: it counts as rejected load, once, unless it is a replay.
 Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
   Ledger& ledger = thread.core.ledger;
   if (auto refused = replayed(thread, ledger.peek(request.acceptance))) return *refused;
+  if (!thread.core.rejections.is_first(request.acceptance)) {
+    ledger.count(Counter::kRejectedAgain);
+    return refusal;
+  }
   ledger.reject(request.acceptance.endpoint, request.acceptance.work_milli, request.acceptance.request_idx);
   return refusal;
 }

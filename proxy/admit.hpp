@@ -12,8 +12,9 @@
 namespace cppworker {
 
 // Lets the request in, with its place and its entry, or says why not; then it counts as rejected load, unless
-// it is a replay. One that is let in may still have to wait for a server that is being restarted
-// (newcomer.hpp); forward() does. `bytes`: what it holds in memory. `queued`: await_turn() comes next.
+// it is a replay or has been counted before (rejection_memory.hpp). One that is let in may still have to wait
+// for a server that is being restarted (newcomer.hpp); forward() does. `bytes`: what it holds in memory.
+// `queued`: await_turn() comes next.
 std::optional<Refusal> admit(asio::any_io_executor executor, ProxyThread& thread, Request& request,
                              std::uint64_t bytes, bool& queued);
 

@@ -22,6 +22,7 @@
 #include "proxy/endpoint_table.hpp"
 #include "proxy/fair_turns.hpp"
 #include "proxy/memory_budget.hpp"
+#include "proxy/rejection_memory.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/session_requests.hpp"
 #include "proxy/signature_verifier.hpp"
@@ -45,6 +46,7 @@ struct ProxyCore {
   MemoryBudget bodies;
   ClientShares clients{bodies, share_limits(settings, endpoints.largest_body())};
   SessionRequests session_requests = {};
+  RejectionMemory rejections = {};
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // since the key was last asked for

@@ -169,9 +169,12 @@ TEST_F(LedgerTest, FullTableRefusesWithoutUsingUpTheReqnum) {
 
 TEST_F(LedgerTest, FinishedQueueKeepsItsOrderAcrossItsEndAndDropsTheNewestWhenFull) {
   constexpr std::int64_t kRoom = ledger_layout::kRingEntries;
-  for (std::int64_t i = 0; i < 10; ++i) ledger_->reject(-1, 0, i);
+  auto fail_one = [&](std::int64_t idx) {
+    ledger_->finish(accept(request(0, idx)), {Outcome::kErrored, 0, {}});
+  };
+  for (std::int64_t i = 0; i < 10; ++i) fail_one(i);
   ledger_->forget_finished(false, 10);
-  for (std::int64_t i = 0; i < kRoom + 3; ++i) ledger_->reject(-1, 0, 100 + i);
+  for (std::int64_t i = 0; i < kRoom + 3; ++i) fail_one(100 + i);
 
   std::vector<std::int64_t> waiting = ledger_->finished(false, 1'000'000);
   ASSERT_EQ(waiting.size(), static_cast<std::size_t>(kRoom));
@@ -182,8 +185,19 @@ TEST_F(LedgerTest, FinishedQueueKeepsItsOrderAcrossItsEndAndDropsTheNewestWhenFu
 
   ledger_->forget_finished(false, 1'000'000);
   EXPECT_THAT(ledger_->finished(false, 10), IsEmpty());
-  ledger_->reject(-1, 0, 5);
+  fail_one(5);
   EXPECT_THAT(ledger_->finished(false, 10), ElementsAre(5));
+}
+
+// A crowd that finds the worker full tells the autoscaler nothing that it doesn't know already.
+TEST_F(LedgerTest, RejectedRequestsLeaveRoomInTheQueueForThoseThatFailed) {
+  constexpr std::int64_t kRejected = ledger_layout::kRingForRejected;
+  for (std::int64_t i = 0; i < kRejected + 2; ++i) ledger_->reject(-1, 0, i);
+  EXPECT_EQ(ledger_->snapshot().failed.dropped, 2u);
+  ledger_->finish(accept(request(0, 77'777)), {Outcome::kErrored, 0, {}});
+  std::vector<std::int64_t> waiting = ledger_->finished(false, 1'000'000);
+  ASSERT_EQ(waiting.size(), static_cast<std::size_t>(kRejected) + 1);
+  EXPECT_EQ(waiting.back(), 77'777);
 }
 
 TEST_F(LedgerTest, SameIdxInTheQueueTwiceIsForgottenOneAtATime) {

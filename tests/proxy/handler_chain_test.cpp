@@ -272,6 +272,24 @@ TEST_F(HandlerChainTest, ARejectedRequestMayComeAgain) {
   forwarded(wrapped_body(route, "{}"));
 }
 
+// While the model loads, one captured message would else be as much load as its thief likes.
+TEST_F(HandlerChainTest, ARejectedRequestCountsOnceHoweverOftenItComes) {
+  Route route = next_route(), url_only = next_route();
+  route.request_idx = 41;
+  url_only.request_idx = 42;
+  url_only.covers = SignedText::kUrlOnly;
+  proxy().set_phase(ModelPhase::kLoading);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(refused(generate(route)).status(), 503);
+    EXPECT_EQ(refused(generate(url_only)).status(), 503);
+  }
+  EXPECT_EQ(proxy().books().totals.rejected, (Amount{6000, 2}));
+  EXPECT_EQ(proxy().books().totals.received, (Amount{6000, 2}));
+  EXPECT_EQ(proxy().ledger().finished(false, 100), (std::vector<std::int64_t>{41, 42}));
+  EXPECT_EQ(proxy().counted(Counter::kRejectedAgain), 4u);
+  expect_books_sum_up(proxy().books());
+}
+
 TEST_F(HandlerChainTest, AReplayToAWorkerThatIsNotReadyIsNoLoad) {
   Route route = next_route();
   forwarded(wrapped_body(route, "{}"));
