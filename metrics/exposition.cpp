@@ -149,6 +149,7 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
     const char* help;
     const char* label;
     const char* value;
+    double per_unit = 1;  // of what is counted in the metric's unit
   };
   constexpr const char* kRefusals = "cppworker_auth_refusals_total";
   constexpr const char* kRefusalsHelp = "Requests refused because of their signature.";
@@ -169,6 +170,9 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
   constexpr const char* kRefused = "cppworker_connections_refused_total";
   constexpr const char* kRefusedHelp =
       "Connections closed unread: as many as there may be were open, in all or of one client address.";
+  constexpr const char* kAnswers = "cppworker_answers_total";
+  constexpr const char* kAnswersHelp =
+      "Requests by the status of their answer; 499: the client went away before it had the whole answer.";
   // Rows of one family stand together.
   static constexpr std::array<Row, kCounterCount> kRows = {{
       {Counter::kAuthWrongSignature, kRefusals, kRefusalsHelp, "reason", "wrong_signature"},
@@ -183,6 +187,9 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kBadRequest413, kBad, kBadHelp, "status", "413"},
       {Counter::kBadRequest422, kBad, kBadHelp, "status", "422"},
       {Counter::kBadRequest431, kBad, kBadHelp, "status", "431"},
+      {Counter::kBadRequest400, kBad, kBadHelp, "status", "400"},
+      {Counter::kBadRequest411, kBad, kBadHelp, "status", "411"},
+      {Counter::kBadRequest414, kBad, kBadHelp, "status", "414"},
       {Counter::kBadRequestOther, kBad, kBadHelp, "status", "other"},
       {Counter::kConnectionsAccepted, "cppworker_connections_accepted_total", "Connections of clients.",
        nullptr, nullptr},
@@ -214,13 +221,31 @@ void add_counters(Families& families, const LedgerSnapshot& books) {
       {Counter::kConnectionsRefusedAddress, kRefused, kRefusedHelp, "reason", "address"},
       {Counter::kRejectedAgain, "cppworker_rejected_again_total",
        "Rejections of requests that had been rejected, and counted as such, before.", nullptr, nullptr},
+      {Counter::kSignedCost, "cppworker_signed_cost_total",
+       "Work units that the autoscaler signed as the cost of requests that were let in.", nullptr, nullptr,
+       1000},
+      {Counter::kWorkOfSignedCost, "cppworker_signed_cost_work_total",
+       "Work units of the same requests, by the endpoint's formula.", nullptr, nullptr, 1000},
+      {Counter::kWorkOverCost, "cppworker_work_over_cost_total",
+       "Requests whose work was more than ten times the cost that was signed for them; for the queue they "
+       "counted as that.",
+       nullptr, nullptr},
+      {Counter::kBodiesFull, "cppworker_bodies_refused_total",
+       "Bodies refused with 503, because those of others filled the memory for them (max_buffered_bytes).",
+       nullptr, nullptr},
+      {Counter::kAnswered1xx, kAnswers, kAnswersHelp, "status", "1xx"},
+      {Counter::kAnswered2xx, kAnswers, kAnswersHelp, "status", "2xx"},
+      {Counter::kAnswered3xx, kAnswers, kAnswersHelp, "status", "3xx"},
+      {Counter::kAnswered4xx, kAnswers, kAnswersHelp, "status", "4xx"},
+      {Counter::kAnswered499, kAnswers, kAnswersHelp, "status", "499"},
+      {Counter::kAnswered5xx, kAnswers, kAnswersHelp, "status", "5xx"},
   }};
   for (const Row& row : kRows) {
     if (families.back().name != row.name) families.push_back(family(row.name, row.help, MetricType::Counter));
     Labels labels;
     if (row.label) labels = {{row.label, row.value}};
     add_counter(families.back(), labels,
-                static_cast<double>(books.counters[static_cast<std::size_t>(row.counter)]));
+                static_cast<double>(books.counters[static_cast<std::size_t>(row.counter)]) / row.per_unit);
   }
 }
 

@@ -65,20 +65,42 @@ FinishedQueue queue(LedgerWords words, bool success) {
 
 Counter bad_request_counter(int status) {
   switch (status) {
+    case 400:
+      return Counter::kBadRequest400;
     case 404:
       return Counter::kBadRequest404;
     case 405:
       return Counter::kBadRequest405;
     case 408:
       return Counter::kBadRequest408;
+    case 411:
+      return Counter::kBadRequest411;
     case 413:
       return Counter::kBadRequest413;
+    case 414:
+      return Counter::kBadRequest414;
     case 422:
       return Counter::kBadRequest422;
     case 431:
       return Counter::kBadRequest431;
     default:
       return Counter::kBadRequestOther;
+  }
+}
+
+Counter answer_counter(int status) {
+  if (status == 499) return Counter::kAnswered499;
+  switch (status / 100) {
+    case 1:
+      return Counter::kAnswered1xx;
+    case 2:
+      return Counter::kAnswered2xx;
+    case 3:
+      return Counter::kAnswered3xx;
+    case 4:
+      return Counter::kAnswered4xx;
+    default:
+      return Counter::kAnswered5xx;
   }
 }
 

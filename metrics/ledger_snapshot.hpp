@@ -50,12 +50,27 @@ enum class Counter {
   kConnectionsRefusedFull,
   kConnectionsRefusedAddress,
   kRejectedAgain,
+  kSignedCost,        // milli work units of accepted requests whose cost a signature covers
+  kWorkOfSignedCost,  // the same of the same, by the formula
+  kWorkOverCost,
+  kBadRequest400,
+  kBadRequest411,
+  kBadRequest414,
+  kBodiesFull,
+  kAnswered1xx,
+  kAnswered2xx,
+  kAnswered3xx,
+  kAnswered4xx,
+  kAnswered499,
+  kAnswered5xx,
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kRejectedAgain) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::kAnswered5xx) + 1;
 static_assert(kCounterCount <= ledger_layout::kCounters);
 
 // The counter of a request that was refused with `status` before it was authenticated.
 Counter bad_request_counter(int status);
+// That of all answers of the status' class; 499, which is no answer, is counted by itself.
+Counter answer_counter(int status);
 
 struct Amount {
   std::int64_t work_milli = 0;

@@ -161,7 +161,9 @@ TEST_F(ExpositionTest, OddEndpointNamesAreEscaped) {
 }
 
 TEST_F(ExpositionTest, EachCounterHasASeriesOfItsOwn) {
-  for (std::size_t i = 0; i < kCounterCount; ++i) ledger_->count(static_cast<Counter>(i), 1000 + i);
+  // In thousands, as some are thousandths of their metric's unit.
+  for (std::size_t i = 0; i < kCounterCount; ++i)
+    ledger_->count(static_cast<Counter>(i), 1'000'000 + 1000 * i);
   std::set<double> found;
   for (const auto& [series, value] : scraped().samples)
     if (value >= 1000) found.insert(value);
