@@ -10,16 +10,6 @@
 namespace cppworker {
 namespace {
 
-std::string utc(spdlog::log_clock::time_point time) {
-  const std::time_t seconds = spdlog::log_clock::to_time_t(time);
-  const auto millis =
-      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, millis);
-}
-
 std::string text(spdlog::string_view_t view) {
   return std::string(view.data(), view.size());
 }
@@ -27,7 +17,7 @@ std::string text(spdlog::string_view_t view) {
 class JsonFormatter : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& into) override {
-    const nlohmann::ordered_json line = {{"time", utc(message.time)},
+    const nlohmann::ordered_json line = {{"time", utc_time(message.time)},
                                          {"level", text(spdlog::level::to_string_view(message.level))},
                                          {"program", text(message.logger_name)},
                                          {"message", text(message.payload)}};
@@ -40,6 +30,16 @@ class JsonFormatter : public spdlog::formatter {
 };
 
 }  // namespace
+
+std::string utc_time(std::chrono::system_clock::time_point time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  const auto millis =
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, millis);
+}
 
 std::unique_ptr<spdlog::formatter> make_json_formatter() {
   return std::make_unique<JsonFormatter>();

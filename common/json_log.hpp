@@ -5,7 +5,9 @@
 // Always valid UTF-8, and one line whatever the message holds.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <string>
 #include <spdlog/formatter.h>
 
 namespace cppworker {
@@ -14,5 +16,8 @@ namespace cppworker {
 void log_as_json();
 
 std::unique_ptr<spdlog::formatter> make_json_formatter();
+
+// As in "time" above.
+std::string utc_time(std::chrono::system_clock::time_point time);
 
 }  // namespace cppworker

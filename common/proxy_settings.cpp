@@ -15,6 +15,7 @@ void visit(Visitor&& member, auto& settings) {
   member("unsecured", settings.unsecured);
   member("tls", settings.tls);
   member("log_level", settings.log_level);
+  member("access_log", settings.access_log);
   member("threads", settings.threads);
   member("max_body_bytes", settings.max_body_bytes);
   member("max_header_bytes", settings.max_header_bytes);

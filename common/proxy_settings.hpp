@@ -17,6 +17,7 @@ struct ProxySettings {
   bool unsecured = false;      // no signature is asked for: local development only
   bool tls = false;            // the public port speaks TLS; its certificate comes over the control socket
   std::string log_level = "info";
+  bool access_log = false;  // a line for each request
 
   // Two, so that one long JSON body being checked doesn't hold up every stream.
   int threads = 2;

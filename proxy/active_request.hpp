@@ -23,7 +23,14 @@ class ActiveRequest {
   explicit ActiveRequest(Deadlined& deadline) : deadline_(deadline) {}
 
   // From here on the whole request may take `limit`, whatever its phases are allowed.
-  void begin(Clock::duration limit) { whole_until_ = Clock::now() + limit; }
+  void begin(Clock::duration limit) {
+    begun_ = Clock::now();
+    whole_until_ = begun_ + limit;
+  }
+  // Since then; none before.
+  Clock::duration age() const {
+    return whole_until_ == Clock::time_point::max() ? Clock::duration{0} : Clock::now() - begun_;
+  }
   // The phase that begins may take `limit`.
   void begin_phase(Clock::duration limit) {
     deadline_.set_deadline_at(std::min(Clock::now() + limit, whole_until_));
@@ -64,6 +71,7 @@ class ActiveRequest {
 
  private:
   Deadlined& deadline_;
+  Clock::time_point begun_{};
   Clock::time_point whole_until_ = Clock::time_point::max();
   AbortCause cause_ = AbortCause::kNone;
   asio::ip::tcp::socket* upstream_ = nullptr;

@@ -9,10 +9,9 @@
 namespace cppworker {
 
 // True when the connection may serve another request; else it was closed, after the client got to read this.
-Awaitable<bool> answer(Connection& connection, ProxyThread& thread, const Request& request, Refusal refusal);
+Awaitable<bool> answer(Connection& connection, ProxyThread& thread, Request& request, Refusal refusal);
 
 // The same for a request that was refused before it was authenticated: it is counted by its status.
-Awaitable<bool> refuse_early(Connection& connection, ProxyThread& thread, const Request& request,
-                             Refusal refusal);
+Awaitable<bool> refuse_early(Connection& connection, ProxyThread& thread, Request& request, Refusal refusal);
 
 }  // namespace cppworker

@@ -15,6 +15,7 @@
 #include "common/startup_pages.hpp"
 #include "common/url.hpp"
 #include "launchers/backend_definition.hpp"
+#include "proxy/access_log.hpp"
 #include "proxy/body_buffer.hpp"
 #include "proxy/control_client.hpp"
 #include "proxy/listener.hpp"
@@ -80,7 +81,8 @@ class ProxyApp {
               .relay_limits = {},
               .ask_for_key = [this] { control_->send(ProxyNotice::kSignaturesFailing); },
               .ask_for_update = [this] { control_->send(ProxyNotice::kUpdateRequested); },
-              .tell_others = [this] { control_->send(ProxyNotice::kTellOthers); }} {
+              .tell_others = [this] { control_->send(ProxyNotice::kTellOthers); },
+              .access_log = settings.access_log ? access_log_on_stderr() : AccessLog{}} {
     core_.connection_limits.last_answer = &core_.retiring;
     core_.connection_limits.head_bytes = static_cast<std::uint32_t>(settings.max_header_bytes);
     core_.relay_limits.first_byte = std::chrono::seconds(settings.first_byte_timeout_s);

@@ -61,6 +61,7 @@ Refusal refuse_and_close(int status, std::string_view text) {
 Refusal no_memory() {
   Refusal refusal = refuse_and_close(503, "proxy: too many large request bodies at once");
   refusal.retry_after_s = kRetryWhenBodiesFull;
+  refusal.bodies_full = true;
   return refusal;
 }
 

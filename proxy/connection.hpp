@@ -57,6 +57,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   Awaitable<std::optional<Refusal>> read_body(std::uint64_t limit);
 
   const RequestHead& head() const { return *head_; }
+  bool has_head() const { return head_.has_value(); }
   std::string_view body() const { return body_.text(); }
   bool has_body() const;  // as the head announces it
   bool wants_keep_alive() const {
@@ -70,12 +71,14 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   void watch_client();
   Awaitable<> stop_watching();
   ActiveRequest& active() { return active_; }
+  const ActiveRequest& active() const { return active_; }
 
   // What the client sent ahead, after the request: for an upgraded connection, whose bytes they are.
   boost::beast::flat_buffer& read_ahead() { return buffer_; }
 
   Awaitable<bool> write(std::string_view text);
   ClientStream& stream() { return stream_; }
+  const ClientStream& stream() const { return stream_; }
   // What this client's bodies are charged to.
   MemoryBudget& bodies() const { return client_.bodies(); }
   const ClientShares::Place& client() const { return client_; }

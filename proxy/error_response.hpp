@@ -10,10 +10,11 @@ namespace cppworker {
 // A refused or failed request. Values, not exceptions: a stranger's bad request is no surprise.
 struct Refusal {
   int status = 0;
-  std::string body;       // JSON
-  int retry_after_s = 0;  // 0: no Retry-After header
-  std::string allow;      // 405: the methods that the path has
-  bool close = false;     // the connection can't be used any further
+  std::string body;          // JSON
+  int retry_after_s = 0;     // 0: no Retry-After header
+  std::string allow;         // 405: the methods that the path has
+  bool close = false;        // the connection can't be used any further
+  bool bodies_full = false;  // 503: the bodies of others fill the memory that there is for them
 };
 
 // {"error": <text>}; the text says which component refused and never repeats what the client sent.

@@ -50,6 +50,8 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
   co_await connection.stop_watching();
   active.end_phase();
   thread.core.ledger.count(Counter::kBytesToClients, result.bytes_to_client);
+  request.answered = {result.status, result.bytes_to_client, result.first_byte_seconds,
+                      name_of(outcome_of(result, active.cause()))};
   if (relayed.books && failed_by_server(result)) relayed.books->count(Counter::kUpstreamFailures);
   co_return result;
 }

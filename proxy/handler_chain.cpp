@@ -1,5 +1,6 @@
 #include "proxy/handler_chain.hpp"
 
+#include "proxy/access_log.hpp"
 #include "proxy/admit.hpp"
 #include "proxy/answer.hpp"
 #include "proxy/authentication.hpp"
@@ -42,14 +43,16 @@ bool lacks_length(const RequestHead& head, const Request& request) {
 // ---- answer
 
 // After a relay: the connection goes on, is closed, or the failure is explained.
-Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, const Request& request,
-                         RelayResult result) {
+Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, Request& request, RelayResult result) {
   AbortCause cause = connection.active().cause();
   if (result.end == RelayEnd::kComplete) {
     if (!result.keep_alive) co_await connection.close_lingering();
     co_return result.keep_alive;
   }
-  if (result.end == RelayEnd::kAborted && cause == AbortCause::kClientGone) co_return false;
+  if (result.end == RelayEnd::kAborted && cause == AbortCause::kClientGone) {
+    note_client_gone(request);
+    co_return false;
+  }
   if (result.response_started) {
     connection.close_broken();
     co_return false;
@@ -68,7 +71,10 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
     if (!in) {
       AbortCause cause = connection.active().cause();
       request.entry.finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
-      if (cause == AbortCause::kClientGone) co_return false;
+      if (cause == AbortCause::kClientGone) {
+        note_client_gone(request);
+        co_return false;
+      }
       co_return co_await answer(connection, thread, request, explain_no_turn(request, cause));
     }
   }
@@ -86,6 +92,7 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   Request request;
 
   // limits, parse
+  const EndOfRequest end(connection, thread, request);
   if (auto refusal = co_await connection.read_head()) {
     request.keep_alive = false;
     if (refusal->status == 0) co_return false;
@@ -108,7 +115,10 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
     co_return co_await refuse_early(connection, thread, request,
                                     refuse(411, "proxy: the body's length is missing"));
   if (auto refusal = co_await connection.read_body(request.endpoint->max_body)) {
-    if (refusal->status == 0) co_return false;
+    if (refusal->status == 0) {
+      note_client_gone(request);
+      co_return false;
+    }
     co_return co_await refuse_early(connection, thread, request, *refusal);
   }
   core.ledger.count(Counter::kBytesFromClients, connection.body().size());

@@ -22,11 +22,13 @@ constexpr std::array kRoutes = {
     OwnRoute{Kind::kUpdate, "POST", "/pyworker/update"},
 };
 
-Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, const Request& request) {
+Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, Request& request) {
   std::string response = ping_response(request.keep_alive, connection.is_head_request());
   connection.active().begin_phase(thread.core.relay_limits.write);
   bool written = co_await connection.write(response);
   connection.active().end_phase();
+  request.answered = {200, response.size(), {}, name_of(Outcome::kServed)};
+  if (!written) note_client_gone(request);
   co_return written&& request.keep_alive;
 }
 
@@ -48,7 +50,10 @@ FoundOwnRoute find_own_route(const RequestHead& head, Door door) {
 Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, ProxyThread& thread,
                                 Request& request) {
   if (auto refusal = co_await connection.read_body(kLargestSessionBody)) {
-    if (refusal->status == 0) co_return false;
+    if (refusal->status == 0) {
+      note_client_gone(request);
+      co_return false;
+    }
     co_return co_await refuse_early(connection, thread, request, *refusal);
   }
   Refusal answered;

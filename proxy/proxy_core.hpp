@@ -37,6 +37,9 @@ namespace cppworker {
 // don't count: after a change of keys, clients with the old key's routes go on for a while.
 inline constexpr int kFailuresBeforeRefetch = 3;
 
+// Takes a line of the access log (access_log.hpp), without its end.
+using AccessLog = std::function<void(const std::string& line)>;
+
 struct ProxyCore {
   ProxySettings settings;
   std::uint64_t owner = 0;  // of this process's entries in the ledger
@@ -57,6 +60,7 @@ struct ProxyCore {
   std::function<void()> ask_for_update;  // the same
   // The same: has the other proxies look at the ledger (common/worker_state.hpp, kLookMessage).
   std::function<void()> tell_others = [] {};
+  AccessLog access_log = {};             // the same; empty: there is none
 };
 
 // The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no

@@ -19,18 +19,50 @@
 
 namespace cppworker {
 
+// The client went away before it had its answer (protocol section 3); no client ever sees it.
+inline constexpr int kClientWentAway = 499;
+
+// How a request was answered (access_log.hpp).
+struct Answered {
+  int status = 0;           // 0: not yet
+  std::uint64_t bytes = 0;  // to the client
+  std::optional<double> first_byte_seconds;
+  std::string_view outcome;  // "served", "errored", "cancelled" or "refused"
+};
+
 struct Request {
   const Endpoint* endpoint = nullptr;
   std::string id;
   bool keep_alive = true;
-  Envelope envelope;                      // of an endpoint that asks for signatures
-  std::vector<std::string_view> forward;  // the body's pieces for the inference server
-  Acceptance acceptance;                  // as it is entered into the books
-  BooksEntry entry;                       // there
-  AdmissionPlace place;                   // in the endpoint's admission
-  Newcomer newcomer;                      // while the server that it waits for has never met it
-  SessionRequests::Handle in_session;     // while it is one of a session's open requests
+  Envelope envelope;                       // of an endpoint that asks for signatures
+  std::vector<std::string_view> forward;   // the body's pieces for the inference server
+  std::optional<std::int64_t> work_milli;  // once it is priced (pricing.hpp)
+  std::optional<std::int64_t> signed_cost_milli;
+  Acceptance acceptance;               // as it is entered into the books
+  BooksEntry entry;                    // there
+  AdmissionPlace place;                // in the endpoint's admission
+  Newcomer newcomer;                   // while the server that it waits for has never met it
+  SessionRequests::Handle in_session;  // while it is one of a session's open requests
+  Answered answered;
 };
+
+// As it is called in logs and metrics.
+inline std::string_view name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kServed:
+      return "served";
+    case Outcome::kErrored:
+      return "errored";
+    case Outcome::kCancelled:
+      return "cancelled";
+  }
+  return "errored";
+}
+
+inline void note_client_gone(Request& request) {
+  request.answered.status = kClientWentAway;
+  request.answered.outcome = name_of(Outcome::kCancelled);
+}
 
 // Clients of a loading or restarting worker are told to ask again after this: models take tens of seconds to
 // load, and the autoscaler, which knows by then, sends them elsewhere.

@@ -92,8 +92,10 @@ Awaitable<FirstMessage> WebSocketClient::read_first_message(std::uint64_t limit)
       refuse(408, kClosePolicy, "proxy: the first message took too long to arrive");
     else if (error)
       first.end = Goodbye{};
-    else if (!charge(kCopies * size))
+    else if (!charge(kCopies * size)) {
+      thread_.core.ledger.count(Counter::kBodiesFull);
       first.end = say(kCloseTryAgainLater, "proxy: too many large requests at once");
+    }
   }
   active_.end_phase();
   if (first.end) {
@@ -181,6 +183,7 @@ Awaitable<bool> WebSocketClient::write(std::string_view bytes) {
       co_await asio::async_write(connection_.stream(), asio::buffer(bytes.data(), bytes.size()), kTuple);
   writing_ = false;
   thread_.core.ledger.count(Counter::kBytesToClients, written);
+  sent_ += written;
   if (error) {
     intact_ = false;
     active_.abort(AbortCause::kClientGone);

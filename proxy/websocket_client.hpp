@@ -62,6 +62,7 @@ class WebSocketClient {
   // False: not taken whole, and nothing can be sent any more.
   Awaitable<bool> send(std::string_view bytes);
   bool intact() const { return intact_; }
+  std::uint64_t sent() const { return sent_; }
 
   // Data has moved: the time for silence begins anew. Control frames prolong nothing.
   enum class Side { kClient, kServer };
@@ -91,7 +92,7 @@ class WebSocketClient {
   std::vector<std::string> no_lines_;
   FrameScanner scanner_{no_lines_};
   asio::ip::tcp::socket* server_ = nullptr;  // once handed over
-  std::uint64_t charged_ = 0;
+  std::uint64_t charged_ = 0, sent_ = 0;
 
   asio::steady_timer pump_bell_,
       main_bell_;         // cancelled when what the one or the other waits for may be there

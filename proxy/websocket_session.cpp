@@ -20,6 +20,8 @@ namespace {
 constexpr std::size_t kPiece = 32 * 1024;
 
 // What a status is among WebSocket's close codes; the reason is the body that HTTP would have.
+constexpr int kSwitchingProtocols = 101;
+
 Goodbye say(const Refusal& refusal) {
   std::uint16_t code = kClosePolicy;
   if (refusal.status == 413) code = kCloseTooBig;
@@ -37,7 +39,10 @@ class WebSocketSession {
         active_(connection.active()),
         client_(connection, thread),
         from_server_(request.endpoint->definition.failure_lines) {}
-  ~WebSocketSession() { active_.set_upstream(nullptr); }
+  ~WebSocketSession() {
+    active_.set_upstream(nullptr);
+    request_.answered.bytes += client_.sent();
+  }
 
   Awaitable<bool> run() {
     auto upgrade = check_client_upgrade(connection_.head());
@@ -63,16 +68,21 @@ class WebSocketSession {
     thread_.core.ledger.count(bad_request_counter(refusal.status));
     bool keep_alive = request_.keep_alive && !connection_.body_unread();
     const std::string response = upgrade_refusal_response(refusal, keep_alive, request_.id);
-    bool written = co_await write_head(response);
+    bool written = co_await write_head(response, refusal.status);
     if (!keep_alive && written) co_await connection_.close_lingering();
     co_return keep_alive&& written;
   }
 
-  Awaitable<bool> write_head(std::string_view head) {
+  Awaitable<bool> write_head(std::string_view head, int status) {
     active_.begin_phase(thread_.core.relay_limits.write);
     bool written = co_await connection_.write(head);
     active_.end_phase();
     co_return written;
+    Answered& answered = request_.answered;
+    answered.status = status;
+    answered.bytes += written ? head.size() : 0;
+    if (answered.outcome.empty() && status >= 400) answered.outcome = "refused";
+    if (!written) note_client_gone(request_);
   }
 
   // ---- who asks is known before the 101
@@ -100,7 +110,7 @@ class WebSocketSession {
     co_await connection_.stop_watching();
     if (!is_upstream_open()) co_return co_await refuse_upgrade();
     const std::string response = upgrade_response(upgrade_.accept, upstream_.protocol, request_.id);
-    bool written = co_await write_head(response);
+    bool written = co_await write_head(response, kSwitchingProtocols);
     if (!written) active_.abort(AbortCause::kClientGone);
     co_return co_await attended(converse({}));
   }
@@ -108,14 +118,20 @@ class WebSocketSession {
   Awaitable<bool> refuse_turn() {
     const AbortCause cause = active_.cause();
     finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
-    if (cause == AbortCause::kClientGone) co_return false;
+    if (cause == AbortCause::kClientGone) {
+      note_client_gone(request_);
+      co_return false;
+    }
     co_return co_await answer(connection_, thread_, request_, explain_no_turn(request_, cause));
   }
 
   // The server doesn't want a WebSocket: nothing was answered yet, so its own answer goes on to the client.
   Awaitable<bool> refuse_upgrade() {
     finish(outcome());
-    if (active_.cause() == AbortCause::kClientGone) co_return false;
+    if (active_.cause() == AbortCause::kClientGone) {
+      note_client_gone(request_);
+      co_return false;
+    }
     if (upstream_.end != UpgradeEnd::kRefused || active_.aborted())
       co_return co_await answer(connection_, thread_, request_, explain_upgrade());
     const auto status = upstream_.refusal.result_int();
@@ -124,7 +140,7 @@ class WebSocketSession {
         client_response_head(upstream_.refusal, bodiless ? Framing::kNone : Framing::kLength,
                              upstream_.refusal_body.size(), request_.keep_alive, request_.id);
     if (!bodiless) response += upstream_.refusal_body;
-    bool written = co_await write_head(response);
+    bool written = co_await write_head(response, static_cast<int>(status));
     if (!request_.keep_alive && written) co_await connection_.close_lingering();
     co_return request_.keep_alive&& written;
   }
@@ -135,10 +151,11 @@ class WebSocketSession {
     if (upgrade_.protocols.size() > 1) upgrade_.protocols.resize(1);
     const std::string response = upgrade_response(
         upgrade_.accept, upgrade_.protocols.empty() ? "" : upgrade_.protocols.front(), request_.id);
-    bool written = co_await write_head(response);
+    bool written = co_await write_head(response, kSwitchingProtocols);
     if (!written) co_return false;
     FirstMessage first = co_await client_.read_first_message(request_.endpoint->max_body);
     if (first.end) co_return co_await part(*first.end);
+    request_.answered.outcome = "refused";
     first_message_ = std::move(first.text);
     EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), first_message_);
     if (auto refusal = authenticate(std::move(parsed), connection_, thread_, request_)) {
@@ -300,6 +317,7 @@ class WebSocketSession {
   void finish(Outcome outcome) {
     request_.place.leave(outcome == Outcome::kServed && !is_open());
     request_.entry.finish(outcome, first_byte_);
+    request_.answered.outcome = name_of(outcome);
     if (!is_open() && failed_by_server()) thread_.core.ledger.count(Counter::kUpstreamFailures);
   }
 

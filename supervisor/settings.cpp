@@ -48,6 +48,7 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
       object.integer("max_buffered_bytes", proxy.max_buffered_bytes, 1 << 20, std::int64_t{1} << 40);
   proxy.max_sessions = static_cast<int>(object.integer("max_sessions", proxy.max_sessions, 0,
                                                        static_cast<std::int64_t>(ledger_layout::kSessions)));
+  proxy.access_log = object.boolean("access_log", proxy.access_log);
   if (auto user = object.optional("user")) {
     proxy.user = user->as_string();
     // Only root can become somebody.

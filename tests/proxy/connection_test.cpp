@@ -51,6 +51,7 @@ TEST_F(ConnectionTest, ALargeTargetIsRefused) {
   RawClient client = connect();
   client.send(get_request("/health?" + std::string(2000, 'x')));
   expect_refused_and_closed(client, 414, "proxy: the request's target is too long");
+  EXPECT_EQ(proxy().counted(Counter::kBadRequest414), 1u);
 }
 
 TEST_F(ConnectionTest, ALineThatNeverEndsIsRefusedAtTheLimit) {
@@ -330,6 +331,7 @@ TEST_F(ConnectionTest, AllBodiesTogetherHaveABudget) {
   Exchange first = begin(post_request("/open", body));
   RawMessage refused = connect().exchange(post_request("/open", body));
   expect_error(refused, 503, "proxy: too many large request bodies at once");
+  EXPECT_EQ(proxy().counted(Counter::kBodiesFull), 1u);
   EXPECT_NE(refused.header("Retry-After"), "");
   Exchange small = begin(post_request("/open", std::string(BodyBuffer::kUncharged, 's')));
   small.server.answer(200, "small ones need no share", "Connection: close\r\n");

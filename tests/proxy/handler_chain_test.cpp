@@ -356,6 +356,7 @@ TEST_F(HandlerChainTest, PingIsForGetAndHeadWithAnyQuery) {
 TEST_F(HandlerChainTest, ASignedRequestSaysHowLongItsBodyIs) {
   expect_error(refused("POST /generate HTTP/1.1\r\nHost: h\r\n\r\n"), 411,
                "proxy: the body's length is missing");
+  EXPECT_EQ(proxy().counted(Counter::kBadRequest411), 1u);
   EXPECT_EQ(refused(post_request("/generate", "")).status(), 422);
   EXPECT_EQ(begin("POST /open HTTP/1.1\r\nHost: h\r\n\r\n").request.body, "");
   expect_books_untouched();

@@ -21,7 +21,8 @@ RunningProxy::RunningProxy(const ProxySetup& setup, std::uint16_t server_port)
             .relay_limits = setup.relay_limits,
             .ask_for_key = [this] { ++key_requests_; },
             .ask_for_update = [this] { ++update_requests_; },
-            .tell_others = [this] { ++told_; }},
+            .tell_others = [this] { ++told_; },
+            .access_log = setup.access_log},
       keys_(KeyRing::from_pems(setup.public_keys).value()) {
   asio::ip::tcp::endpoint server(asio::ip::address_v4::loopback(), server_port);
   for (int i = 0; i < setup.settings.threads; ++i) {

@@ -40,6 +40,7 @@ struct ProxySetup {
   ModelPhase phase = ModelPhase::kReady;
   std::vector<std::string> public_keys;
   TlsContext tls;  // nullptr: plain
+  AccessLog access_log;
 };
 
 class RunningProxy {
