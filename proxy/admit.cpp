@@ -1,19 +1,10 @@
 #include "proxy/admit.hpp"
 
-#include "common/logging.hpp"
+#include "proxy/pricing.hpp"
 #include "proxy/session_rules.hpp"
 
 namespace cppworker {
 namespace {
-
-std::int64_t work_of(ProxyThread& thread, const Request& request) {
-  WorkloadEvaluator& evaluator = *thread.workloads[request.endpoint->position];
-  Result<std::int64_t> work = evaluator.milli_units(request.envelope.payload_object);
-  if (work) return *work;
-  // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
-  spdlog::debug("{}", work.error().message);
-  return 0;
-}
 
 // An authenticated request that isn't let in: it counts as rejected load, once, unless it is a replay.
 Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
@@ -30,7 +21,8 @@ Refusal reject(ProxyThread& thread, const Request& request, Refusal refusal) {
 std::optional<Refusal> reserve_place(asio::any_io_executor executor, ProxyThread& thread, Request& request,
                                      std::uint64_t bytes, bool& queued) {
   Demand demand;
-  demand.work_milli = request.acceptance.work_milli;
+  demand.work_milli = work_in_queue(request.acceptance.work_milli, request.signed_cost_milli);
+  if (demand.work_milli < request.acceptance.work_milli) thread.core.ledger.count(Counter::kWorkOverCost);
   demand.bytes = bytes;
   demand.longest_wait = request.endpoint->definition.max_queue_time;
   auto waiter = std::make_shared<Admission::Waiter>(std::move(executor), demand);
@@ -49,6 +41,12 @@ std::optional<Refusal> reserve_place(asio::any_io_executor executor, ProxyThread
 std::optional<Refusal> enter_books(ProxyThread& thread, Request& request) {
   auto [verdict, ticket] = thread.core.ledger.accept(thread.core.owner, request.acceptance);
   if (verdict == Verdict::kAccepted) {
+    if (request.signed_cost_milli) {
+      const auto cost = static_cast<std::uint64_t>(*request.signed_cost_milli);
+      thread.core.ledger.count(Counter::kSignedCost, cost);
+      thread.core.ledger.count(Counter::kWorkOfSignedCost,
+                               static_cast<std::uint64_t>(request.acceptance.work_milli));
+    }
     request.entry = BooksEntry(thread.core.ledger, ticket);
     return std::nullopt;
   }
@@ -79,7 +77,7 @@ std::optional<Refusal> check_phase(const ProxyThread& thread) {
 std::optional<Refusal> admit(asio::any_io_executor executor, ProxyThread& thread, Request& request,
                              std::uint64_t bytes, bool& queued) {
   request.acceptance.endpoint = request.endpoint->ledger_index;
-  request.acceptance.work_milli = work_of(thread, request);
+  price(thread, request);
   if (auto refusal = check_phase(thread)) {
     auto newcomer = Newcomer::let_wait(thread, *request.endpoint);
     if (!newcomer) return reject(thread, request, *refusal);

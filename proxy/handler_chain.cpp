@@ -6,7 +6,9 @@
 #include "proxy/authentication.hpp"
 #include "proxy/body_check.hpp"
 #include "proxy/forwarding.hpp"
+#include "proxy/pricing.hpp"
 #include "proxy/request.hpp"
+#include "proxy/session_rules.hpp"
 #include "proxy/websocket_session.hpp"
 
 namespace cppworker {
@@ -90,9 +92,9 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
 Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door door) {
   ProxyCore& core = thread.core;
   Request request;
+  const EndOfRequest end(connection, thread, request);
 
   // limits, parse
-  const EndOfRequest end(connection, thread, request);
   if (auto refusal = co_await connection.read_head()) {
     request.keep_alive = false;
     if (refusal->status == 0) co_return false;
@@ -139,6 +141,11 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   request.forward.assign(request.envelope.payload_pieces.begin(), request.envelope.payload_pieces.end());
 
   // admit
+  if (is_priced_aside(request)) {
+    co_await price_aside(thread, request);
+    if (connection.active().aborted())
+      co_return co_await answer(connection, thread, request, invalid_session());
+  }
   bool queued = false;
   if (auto refusal =
           admit(connection.stream().get_executor(), thread, request, connection.body().size(), queued))

@@ -84,8 +84,9 @@ struct ProxyThread {
   // Before the loop, and so destroyed after it, with which the requests go that listen to the bell.
   StateBell bell;  // rung when `live` has changed
   asio::io_context io{1};
-  // Checks large bodies (body_check.hpp). Behind the loop, and so ended before it: what it still has to do
-  // goes on there.
+  std::vector<std::unique_ptr<WorkloadEvaluator>> checker_workloads;  // made when it first needs them
+  // For large bodies (checker.hpp). Behind the loop, and so ended before it: what it still has to do goes on
+  // there.
   asio::thread_pool checker{1};
   FairTurns checks{io.get_executor()};  // at the checker
   DeadlineTicker ticker;

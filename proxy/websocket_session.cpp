@@ -8,6 +8,7 @@
 #include "proxy/body_check.hpp"
 #include "proxy/forwarding.hpp"
 #include "proxy/holding.hpp"
+#include "proxy/pricing.hpp"
 #include "proxy/query_auth.hpp"
 #include "proxy/websocket_client.hpp"
 #include "proxy/websocket_handshake.hpp"
@@ -19,9 +20,9 @@ namespace {
 // One read from the inference server.
 constexpr std::size_t kPiece = 32 * 1024;
 
-// What a status is among WebSocket's close codes; the reason is the body that HTTP would have.
 constexpr int kSwitchingProtocols = 101;
 
+// What a status is among WebSocket's close codes; the reason is the body that HTTP would have.
 Goodbye say(const Refusal& refusal) {
   std::uint16_t code = kClosePolicy;
   if (refusal.status == 413) code = kCloseTooBig;
@@ -77,12 +78,12 @@ class WebSocketSession {
     active_.begin_phase(thread_.core.relay_limits.write);
     bool written = co_await connection_.write(head);
     active_.end_phase();
-    co_return written;
     Answered& answered = request_.answered;
     answered.status = status;
     answered.bytes += written ? head.size() : 0;
     if (answered.outcome.empty() && status >= 400) answered.outcome = "refused";
     if (!written) note_client_gone(request_);
+    co_return written;
   }
 
   // ---- who asks is known before the 101
@@ -154,8 +155,8 @@ class WebSocketSession {
     bool written = co_await write_head(response, kSwitchingProtocols);
     if (!written) co_return false;
     FirstMessage first = co_await client_.read_first_message(request_.endpoint->max_body);
-    if (first.end) co_return co_await part(*first.end);
     request_.answered.outcome = "refused";
+    if (first.end) co_return co_await part(*first.end);
     first_message_ = std::move(first.text);
     EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), first_message_);
     if (auto refusal = authenticate(std::move(parsed), connection_, thread_, request_)) {
@@ -164,6 +165,7 @@ class WebSocketSession {
       const Goodbye end = say(*refusal);
       co_return co_await part(end);
     }
+    if (is_priced_aside(request_)) co_await price_aside(thread_, request_);
     bool queued = false;
     if (auto refusal =
             admit(connection_.stream().get_executor(), thread_, request_, first_message_.size(), queued)) {
@@ -315,9 +317,9 @@ class WebSocketSession {
   }
 
   void finish(Outcome outcome) {
+    request_.answered.outcome = name_of(outcome);
     request_.place.leave(outcome == Outcome::kServed && !is_open());
     request_.entry.finish(outcome, first_byte_);
-    request_.answered.outcome = name_of(outcome);
     if (!is_open() && failed_by_server()) thread_.core.ledger.count(Counter::kUpstreamFailures);
   }
 

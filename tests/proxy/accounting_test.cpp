@@ -15,6 +15,7 @@ class AccountingTest : public SignedProxyTest {
   std::string generate_as(std::int64_t request_idx, int work = 3) {
     Route route = next_route();
     route.request_idx = request_idx;
+    route.cost = std::to_string(work);
     return generate(route, "{\"work\": " + std::to_string(work) + "}");
   }
 
@@ -329,6 +330,40 @@ TEST_F(AccountingTest, RequestsOfOneReqnumAreAsManyAsTheyAre) {
   Exchange first = begin(generate(route)), second = begin(generate(route));
   EXPECT_EQ(proxy().books().in_flight.size(), 2u);
   EXPECT_EQ(proxy().books().distinct_reqnums, 1u);
+// Else one stranger with a max_new_tokens of a billion has everybody told to come back in ten minutes, and is
+// then taken for the proof that the server does a billion a second.
+TEST_F(QueueTest, ARequestWaitsForNoMoreThanTenTimesTheSignedCostOfOneBeforeIt) {
+  endpoint("POST", "/generate").max_queue_time = seconds(1000);
+  Admission& admission = proxy().core().endpoints.admissions().front();
+  admission.declare_rate(1000);  // one work unit a second
+  Route boasting = next_route();
+  boasting.cost = "50";
+  Exchange first = begin(generate(boasting, R"({"work": 1000000000})"));
+  EXPECT_NEAR(static_cast<double>(admission.expected_wait().count()), 500, 20);
+  RawClient second = queue_up(generate_as(2, 1));
+  EXPECT_TRUE(second.is_silent()) << "it waits for its turn";
+  EXPECT_EQ(proxy().books().in_flight_amount.work_milli, kMostWorkMilli + 1000) << "in the books it is whole";
+  EXPECT_EQ(proxy().counted(Counter::kWorkOverCost), 1u);
+  first.server.answer(200, "done");
+  first.client.read_response();
+  expect_served_next(first.server, second, 1);
+  EXPECT_EQ(proxy().books().totals.served.work_milli, kMostWorkMilli + 1000);
+}
+
+TEST_F(AccountingTest, WorkIsComparedWithTheCostThatWasSignedForIt) {
+  Route full = next_route(), url_only = next_route();
+  full.cost = "\"17.5\"";
+  url_only.covers = SignedText::kUrlOnly;  // its cost is anybody's
+  for (const Route& route : {full, url_only}) {
+    Exchange call = begin(generate(route));
+    call.server.answer(200, "{}", "Connection: close\r\n");
+    call.client.read_response();
+  }
+  EXPECT_EQ(proxy().counted(Counter::kSignedCost), 17'500u);
+  EXPECT_EQ(proxy().counted(Counter::kWorkOfSignedCost), 3000u);
+  EXPECT_EQ(proxy().counted(Counter::kWorkOverCost), 0u);
+}
+
   for (Exchange* call : {&first, &second}) {
     call->server.answer(200, "{}");
     call->client.read_response();

@@ -541,5 +541,31 @@ TEST_F(HandlerChainTest, ALargeBodyWaitsForOneOfAnotherAddressAtMost) {
   }
 }
 
+// Nor while the formula is worked out over it, which may look at all of it once more.
+TEST_F(HandlerChainTest, OthersAreServedWhileALargeBodyIsPriced) {
+  endpoint("POST", "/generate").workload = Workload::compile("chars(payload.text) / 1000").value();
+  std::string payload = R"({"text": ")" + std::string(kCheckedInPlace, 'x') + "\"}";
+  std::promise<void> checked, priced;
+  auto block_checker = [&](std::promise<void>& until) {
+    proxy().on_each_thread([&](ProxyThread& thread) {
+      asio::post(thread.checker, [wait = until.get_future().share()] { wait.wait(); });
+    });
+  };
+  block_checker(checked);
+  RawClient large = connect();
+  large.send(generate(payload));
+  proxy().settle();
+  block_checker(priced);  // behind the check
+  checked.set_value();
+  // The signature was good; what it costs isn't known yet.
+  EXPECT_EQ(connect().exchange(get_request("/ping")).body, "pong");
+  expect_server_not_called();
+  EXPECT_EQ(connect().exchange(get_request("/ping")).body, "pong");
+  priced.set_value();
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().body, payload);
+  EXPECT_EQ(proxy().books().in_flight.at(0).work_milli, static_cast<std::int64_t>(kCheckedInPlace));
+}
+
 }  // namespace
 }  // namespace cppworker
