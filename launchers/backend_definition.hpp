@@ -34,7 +34,7 @@ struct EndpointDefinition {
                                        // its own; else it shares the backend's
   bool websocket = false;              // GET with an upgrade to WebSocket
   std::optional<Url> server;           // of a WebSocket: where it is served, when not at the backend's server
-  // A line of a response with status 200, or a message of a WebSocket, that begins with one of these says
+  // A line of a response with a 2xx status, or a message of a WebSocket, that begins with one of these says
   // that the request failed.
   std::vector<std::string> failure_lines;
 };

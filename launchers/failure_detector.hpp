@@ -1,8 +1,9 @@
-// Finds failures that an inference server reports inside an answer with status 200: an error event in a
-// stream, a result without text. The endpoint's definition says how lines that tell of one begin.
+// Finds failures that an inference server reports inside an answer with a status of success: an error event
+// in a stream, a result without text. The endpoint's definition says how lines that tell of one begin.
 //
 // The proxy looks at each answer as it relays it, the supervisor at those of its benchmark: in pieces of any
-// size, and keeps no more than the first bytes of the line it is in. What is compressed passes unseen. Pure.
+// size, and keeps no more than the first bytes of the line it is in. What is compressed passes unseen; the
+// proxy asks for none at such an endpoint. Pure.
 #pragma once
 
 #include <string>

@@ -95,7 +95,7 @@ std::string upstream_request_head(const RequestHead& client, const UpstreamReque
   out.append(view(client.method_string())).append(" ").append(upstream_target(view(client.target())));
   out.append(" HTTP/1.1\r\n");
   append_header(out, "Host", request.authority);
-  append_end_to_end(out, client, [](const auto& field) {
+  append_end_to_end(out, client, [&](const auto& field) {
     switch (field.name()) {
       case http::field::host:
       case http::field::content_length:
@@ -109,6 +109,8 @@ std::string upstream_request_head(const RequestHead& client, const UpstreamReque
   });
   append_header(out, kRequestIdName, request.request_id);
   if (request.has_body) append_header(out, "Content-Length", std::to_string(request.body_bytes));
+      case http::field::accept_encoding:
+        return !request.plain_answer;
   out += "\r\n";
   return out;
 }

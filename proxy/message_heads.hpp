@@ -31,7 +31,8 @@ struct UpstreamRequest {
   std::string_view authority;   // "127.0.0.1:5001"
   std::string_view request_id;  // made or the client's own
   std::uint64_t body_bytes = 0;
-  bool has_body = true;  // GET and HEAD without a body get no Content-Length
+  bool has_body = true;       // GET and HEAD without a body get no Content-Length
+  bool plain_answer = false;  // one without compression is asked for
 };
 std::string upstream_request_head(const RequestHead& client, const UpstreamRequest& request);
 

@@ -165,6 +165,7 @@ class Relay {
     UpstreamRequest upstream;
     upstream.authority = pool_.authority();
     upstream.request_id = request_.request_id;
+    upstream.plain_answer = !request_.failure_lines.empty();
     for (std::string_view piece : request_.body) upstream.body_bytes += piece.size();
     upstream.has_body =
         upstream.body_bytes > 0 || (request_.head.method() != http::verb::get && !head_method_);
@@ -293,7 +294,7 @@ class Relay {
           data = {piece.get(), piece_size - parser_->get().body().size};
           count_progress(data);
         }
-        if (result_.status == 200) failures_.see(data);
+        if (result_.status / 100 == 2) failures_.see(data);
         if (closed) closed->see(data);
         bool cut_off = closed && parser_->is_done() && !closed->whole();
         if ((error && error != http::error::need_buffer) || cut_off || aborted()) {

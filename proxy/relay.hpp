@@ -1,5 +1,7 @@
 // Sends one request to the inference server and its response to the client, as it comes: status, headers and
-// body are the server's own, and every piece is passed on when it arrives.
+// body are the server's own, and every piece is passed on when it arrives. What it drops is what is meant for
+// one hop alone: hop-by-hop headers, the chunks' own framing and extensions, and trailers (RFC 9110 section
+// 6.5.1 lets a proxy; no inference server sends any, and few clients read them).
 //
 // Back-pressure both ways: one piece of at most kLargestPiece bytes is under way; the next is read when the
 // client has taken it. But where others wait for the inference server, an answer whose length is known is
@@ -45,8 +47,10 @@ struct RelayRequest {
   const RequestHead& head;
   std::span<const std::string_view> body;  // pieces, sent one after the other
   std::string request_id;
-  bool keep_alive = true;                         // the client's connection may serve another request
-  const std::vector<std::string>& failure_lines;  // of the endpoint (failure_detector.hpp)
+  bool keep_alive = true;  // the client's connection may serve another request
+  // Of the endpoint (failure_detector.hpp). Where there are any, the server isn't told what compressions the
+  // client takes: a line can't be seen inside one.
+  const std::vector<std::string>& failure_lines;
   // Where the answer's bytes are counted as they come, for the watch over a server that stalls. nullptr for a
   // request that anybody may send: its bytes prove nothing about the others.
   Ledger* books = nullptr;
@@ -71,7 +75,7 @@ struct RelayResult {
   RelayEnd end = RelayEnd::kUnreachable;
   int status = 0;                 // the inference server's, once known
   bool response_started = false;  // bytes were sent to the client
-  bool failed_inside = false;     // the body of a 200 tells of a failure
+  bool failed_inside = false;     // the body of a 2xx tells of a failure
   bool keep_alive = false;        // the client's connection can be used again
   std::uint64_t bytes_to_client = 0;
   std::optional<double> first_byte_seconds;

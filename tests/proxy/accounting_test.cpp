@@ -123,6 +123,30 @@ TEST_F(AccountingTest, AnErrorOfTheServersIsAnErroredRequest) {
   expect_finished({}, failed);
 }
 
+// Inside an answer that looks like any other; a compressed one would hide it.
+TEST_F(AccountingTest, AFailureThatASuccessfulAnswerTellsOfIsAnErroredRequest) {
+  endpoint("POST", "/generate").failure_lines = {"data: {\"error\""};
+  std::vector<std::int64_t> failed;
+  for (int status : {200, 201, 206}) {
+    std::string request = generate_as(status);
+    request.insert(request.find("\r\n") + 2, "Accept-Encoding: gzip\r\nAccept: text/event-stream\r\n");
+    Exchange call = begin(request);
+    EXPECT_FALSE(call.request.has("Accept-Encoding"));
+    EXPECT_EQ(call.request.header("Accept"), "text/event-stream");
+    call.server.answer(status, "data: one\n\ndata: {\"error\": \"out of memory\"}\n\n",
+                       "Connection: close\r\n");
+    EXPECT_EQ(call.client.read_response().status(), status);
+    failed.push_back(status);
+  }
+  expect_finished({}, failed);
+}
+
+TEST_F(AccountingTest, WhereNoFailureIsLookedForAnswersMayBeCompressed) {
+  std::string request = generate_as(1);
+  request.insert(request.find("\r\n") + 2, "Accept-Encoding: gzip\r\n");
+  EXPECT_EQ(begin(request).request.header("Accept-Encoding"), "gzip");
+}
+
 TEST_F(AccountingTest, ARedirectionIsServed) {
   Exchange call = begin(generate_as(1));
   call.server.answer(302, "", "Location: /x\r\n");
@@ -306,30 +330,6 @@ TEST_F(QueueTest, WhoWaitsTooLongForItsTurnIsTold) {
   expect_finished({1}, {2});
 }
 
-TEST_F(QueueTest, TheQueueSpansThreads) {
-  setup_.settings.threads = 3;
-  setup_.settings.max_queue = 100;
-  Exchange first = begin(generate_as(0, 1));
-  std::vector<RawClient> waiting;
-  for (int i = 1; i <= 12; ++i) waiting.push_back(queue_up(generate_as(i, i)));
-  first.server.answer(200, "done", "Connection: close\r\n");
-  for (int i = 1; i <= 12; ++i) {
-    UpstreamConnectionInTest server = server_.accept();
-    EXPECT_EQ(server.read_request().body, "{\"work\": " + std::to_string(i) + "}");
-    server.answer(200, "done", "Connection: close\r\n");
-    EXPECT_EQ(waiting[i - 1].read_response().body, "done");
-  }
-  EXPECT_EQ(proxy().books().totals.served.requests, 13);
-  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
-}
-
-// The Python worker counted requests by the client's reqnum: two of one number were one.
-TEST_F(AccountingTest, RequestsOfOneReqnumAreAsManyAsTheyAre) {
-  Route route = next_route();
-  route.covers = SignedText::kUrlOnly;
-  Exchange first = begin(generate(route)), second = begin(generate(route));
-  EXPECT_EQ(proxy().books().in_flight.size(), 2u);
-  EXPECT_EQ(proxy().books().distinct_reqnums, 1u);
 // Else one stranger with a max_new_tokens of a billion has everybody told to come back in ten minutes, and is
 // then taken for the proof that the server does a billion a second.
 TEST_F(QueueTest, ARequestWaitsForNoMoreThanTenTimesTheSignedCostOfOneBeforeIt) {
@@ -364,6 +364,30 @@ TEST_F(AccountingTest, WorkIsComparedWithTheCostThatWasSignedForIt) {
   EXPECT_EQ(proxy().counted(Counter::kWorkOverCost), 0u);
 }
 
+TEST_F(QueueTest, TheQueueSpansThreads) {
+  setup_.settings.threads = 3;
+  setup_.settings.max_queue = 100;
+  Exchange first = begin(generate_as(0, 1));
+  std::vector<RawClient> waiting;
+  for (int i = 1; i <= 12; ++i) waiting.push_back(queue_up(generate_as(i, i)));
+  first.server.answer(200, "done", "Connection: close\r\n");
+  for (int i = 1; i <= 12; ++i) {
+    UpstreamConnectionInTest server = server_.accept();
+    EXPECT_EQ(server.read_request().body, "{\"work\": " + std::to_string(i) + "}");
+    server.answer(200, "done", "Connection: close\r\n");
+    EXPECT_EQ(waiting[i - 1].read_response().body, "done");
+  }
+  EXPECT_EQ(proxy().books().totals.served.requests, 13);
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
+}
+
+// The Python worker counted requests by the client's reqnum: two of one number were one.
+TEST_F(AccountingTest, RequestsOfOneReqnumAreAsManyAsTheyAre) {
+  Route route = next_route();
+  route.covers = SignedText::kUrlOnly;
+  Exchange first = begin(generate(route)), second = begin(generate(route));
+  EXPECT_EQ(proxy().books().in_flight.size(), 2u);
+  EXPECT_EQ(proxy().books().distinct_reqnums, 1u);
   for (Exchange* call : {&first, &second}) {
     call->server.answer(200, "{}");
     call->client.read_response();

@@ -73,6 +73,21 @@ TEST_F(RelayResponseTest, ChunksStayChunks) {
   EXPECT_EQ(response.body, "onetwo");
 }
 
+// RFC 9110 section 6.5.1 lets a proxy. The body ends as cleanly as without them.
+TEST_F(RelayResponseTest, TrailersEndAtTheProxy) {
+  Exchange call = begin(get_request("/health", "TE: trailers\r\n"));
+  EXPECT_FALSE(call.request.has("TE")) << "nobody is asked for what is dropped";
+  call.server.send("HTTP/1.1 200 OK\r\nTrailer: X-Time\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one") +
+                   "0\r\nX-Time: 5\r\nX-More: 6\r\n\r\n");
+  EXPECT_FALSE(read_raw_head(call.client).has("Trailer"));
+  EXPECT_EQ(read_chunk(call.client), "one");
+  EXPECT_EQ(call.client.read_exactly(kLastChunk.size()), kLastChunk);
+  expect_usable(call.client);
+  // Nor do they spoil the server's connection for the next request.
+  call.client.send(get_request("/health"));
+  EXPECT_EQ(call.server.read_request().target(), "/health");
+}
+
 TEST_F(RelayResponseTest, ABodyThatEndsWithTheConnectionBecomesChunks) {
   for (const char* version : {"HTTP/1.0", "HTTP/1.1"}) {
     RawMessage response = relay(std::string(version) + " 200 OK\r\nX-Old: yes\r\n\r\nall of it", true);
