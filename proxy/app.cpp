@@ -18,6 +18,7 @@
 #include "proxy/access_log.hpp"
 #include "proxy/body_buffer.hpp"
 #include "proxy/control_client.hpp"
+#include "proxy/descriptor_budget.hpp"
 #include "proxy/listener.hpp"
 #include "proxy/open_now.hpp"
 #include "proxy/privileges.hpp"
@@ -46,11 +47,8 @@ static_assert(kTurnInterval > std::chrono::milliseconds(0));
 // What ends the process of its own accord; the supervisor starts another.
 constexpr int kExitBroken = 70;
 
-// Each connection may need another one to the inference server; the rest is for what the process has open
-// anyway.
-std::int64_t affordable_connections(std::int64_t wanted, std::size_t descriptors) {
-  constexpr std::size_t kOthers = 64;
-  auto most = static_cast<std::int64_t>(descriptors > kOthers ? (descriptors - kOthers) / 2 : 1);
+std::int64_t lowered_to(std::int64_t wanted, std::size_t descriptors) {
+  const std::int64_t most = affordable_connections(descriptors);
   if (wanted > most)
     spdlog::warn("Only {} connections instead of {}: the limit of descriptors is {}; raise it (ulimit -n)",
                  most, wanted, descriptors);
@@ -316,7 +314,7 @@ int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
   auto descriptors = raise_descriptor_limit();
   if (!descriptors) spdlog::warn("{}", descriptors.error().message);
   ProxySettings effective = settings;
-  if (descriptors) effective.max_connections = affordable_connections(settings.max_connections, *descriptors);
+  if (descriptors) effective.max_connections = lowered_to(settings.max_connections, *descriptors);
   if (auto dropped = drop_privileges(settings.user); !dropped) {
     spdlog::critical("{}", dropped.error().message);
     return 69;

@@ -46,9 +46,9 @@ make_run_folder
 awk '$1 > 0.5 {exit 1}' /proc/loadavg ||
   progress "the machine is busy (load average $(cut -d' ' -f1 /proc/loadavg)): figures will be worse than they should"
 ulimit -n "$(ulimit -Hn)"
-# The proxy takes half of its descriptors for clients.
-[ "$(ulimit -n)" = unlimited ] || [ "$connections" -lt $(($(ulimit -n) / 2 - 100)) ] ||
-  connections=$(($(ulimit -n) / 2 - 100))
+# The proxy keeps descriptors back for as many requests as can be in flight (proxy/descriptor_budget.hpp).
+[ "$(ulimit -n)" = unlimited ] || [ "$connections" -lt $(($(ulimit -n) - 4300)) ] ||
+  connections=$(($(ulimit -n) > 8600 ? $(ulimit -n) - 4300 : $(ulimit -n) / 2 - 100))
 install_missing
 find_nginx
 build_programs
