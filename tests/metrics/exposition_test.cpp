@@ -180,6 +180,7 @@ TEST(SupervisorFamilies, ShowWhatTheSupervisorKnows) {
   figures.model_restarts = {{"exit", 2}, {"health", 1}};
   figures.proxy_restarts = 3;
   figures.has_public_key = true;
+  figures.unsecured = true;
   figures.reports = {4, 5, 6.5};
   figures.max_perf = 1500.5;
   figures.load_seconds = 12;
@@ -196,6 +197,7 @@ TEST(SupervisorFamilies, ShowWhatTheSupervisorKnows) {
   EXPECT_EQ(read.at("cppworker_model_restarts_total{cause=\"health\"}"), 1);
   EXPECT_EQ(read.at("cppworker_proxy_restarts_total"), 3);
   EXPECT_EQ(read.at("cppworker_public_key_present"), 1);
+  EXPECT_EQ(read.at("cppworker_unsecured"), 1);
   EXPECT_EQ(read.at("cppworker_report_failures_total{message=\"worker_status\"}"), 4);
   EXPECT_EQ(read.at("cppworker_report_failures_total{message=\"delete_requests\"}"), 5);
   EXPECT_EQ(read.at("cppworker_report_lag_seconds"), 6.5);
@@ -215,6 +217,7 @@ TEST(SupervisorFamilies, WhatIsUnknownHasNoSeries) {
   EXPECT_FALSE(read.samples.contains("cppworker_max_capacity"));
   EXPECT_FALSE(read.samples.contains("cppworker_report_lag_seconds")) << "nobody is reported to";
   EXPECT_EQ(read.at("cppworker_public_key_present"), 0);
+  EXPECT_EQ(read.at("cppworker_unsecured"), 0);
   EXPECT_EQ(read.at("cppworker_ready"), 0);
 }
 
