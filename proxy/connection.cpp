@@ -234,6 +234,7 @@ std::optional<Refusal> Connection::take_head(std::size_t size) {
   } else {
     head_ = std::move(parser->get().base());
   }
+  use_origin_form(*head_);
   body_unread_ = has_body();
   return std::nullopt;
 }

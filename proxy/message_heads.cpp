@@ -6,6 +6,7 @@
 #include <boost/container/static_vector.hpp>
 
 #include "proxy/query.hpp"
+#include "proxy/request_head_check.hpp"
 
 namespace cppworker {
 namespace {
@@ -75,6 +76,12 @@ std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
 }
 
+void use_origin_form(RequestHead& head) {
+  if (head.target().starts_with('/')) return;
+  const std::string path(origin_form(view(head.target())));
+  head.target(path);
+}
+
 std::string upstream_target(std::string_view target) {
   std::size_t question = target.find('?');
   if (question == std::string_view::npos) return std::string(target);
@@ -102,6 +109,8 @@ std::string upstream_request_head(const RequestHead& client, const UpstreamReque
       case http::field::authorization:
       case http::field::expect:
         return false;
+      case http::field::accept_encoding:
+        return !request.plain_answer;
       default:
         if (field.name_string().find('_') != boost::beast::string_view::npos) return false;
         return !iequals(field.name_string(), kRequestIdName);
@@ -109,8 +118,6 @@ std::string upstream_request_head(const RequestHead& client, const UpstreamReque
   });
   append_header(out, kRequestIdName, request.request_id);
   if (request.has_body) append_header(out, "Content-Length", std::to_string(request.body_bytes));
-      case http::field::accept_encoding:
-        return !request.plain_answer;
   out += "\r\n";
   return out;
 }

@@ -24,6 +24,9 @@ using ResponseHead = boost::beast::http::response_header<boost::beast::http::fie
 // autoscaler's business (protocol section 3).
 std::string upstream_target(std::string_view target);
 
+// Leaves the path and query of a target in absolute form (request_head_check.hpp); others are that already.
+void use_origin_form(RequestHead& head);
+
 // The path alone, for finding the endpoint.
 std::string_view path_of(std::string_view target);
 

@@ -55,7 +55,31 @@ std::string_view without_blanks(std::string_view value) {
   return value;
 }
 
-std::optional<HeadProblem> check_request_line(std::string_view line, bool& http_1_0) {
+// A target taken apart: "http://host:1/path" into "host:1" and "/path". The authority is empty where there is
+// none, the path where there isn't anything that ours could be.
+struct Target {
+  std::string_view authority, path;
+};
+Target take_apart_target(std::string_view target) {
+  if (target.front() == '/') return {{}, target};
+  for (std::string_view scheme : {"http://", "https://"}) {
+    if (!iequals({target.data(), std::min(target.size(), scheme.size())}, {scheme.data(), scheme.size()}))
+      continue;
+    target.remove_prefix(scheme.size());
+    const std::size_t end = std::min(target.find('/'), target.size());
+    const std::string_view authority = target.substr(0, end);
+    if (authority.empty() || !all_of_class(authority, kHostChar)) return {};
+    return {authority, end < target.size() ? target.substr(end) : std::string_view("/")};
+  }
+  return {};
+}
+
+struct RequestLine {
+  bool http_1_0 = false;
+  std::string_view authority;  // of the target, if it has one
+};
+
+std::optional<HeadProblem> check_request_line(std::string_view line, RequestLine& read) {
   std::size_t first = line.find(' ');
   std::size_t last = line.rfind(' ');
   if (first == std::string_view::npos || first == last) return malformed("proxy: malformed request line");
@@ -65,9 +89,12 @@ std::optional<HeadProblem> check_request_line(std::string_view line, bool& http_
   if (method.empty() || method.size() > kLongestMethod || !all_of_class(method, kToken))
     return malformed("proxy: malformed request line");
   if (target.empty() || !all_of_class(target, kTarget)) return malformed("proxy: malformed request target");
-  if (target.front() != '/') return malformed("proxy: the request target must begin with '/'");
-  http_1_0 = version == "HTTP/1.0";
-  if (http_1_0 || version == "HTTP/1.1") return std::nullopt;
+  const Target parts = take_apart_target(target);
+  if (parts.path.empty())
+    return malformed("proxy: the request target must begin with '/', or with http:// and the Host");
+  read.authority = parts.authority;
+  read.http_1_0 = version == "HTTP/1.0";
+  if (read.http_1_0 || version == "HTTP/1.1") return std::nullopt;
   bool other_version = version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.';
   if (other_version) return HeadProblem{505, "proxy: HTTP/1.1 and HTTP/1.0 are spoken here"};
   return malformed("proxy: malformed request line");
@@ -75,6 +102,7 @@ std::optional<HeadProblem> check_request_line(std::string_view line, bool& http_
 
 // What decides where the request ends and for whom it is.
 struct Framing {
+  RequestLine line;
   int lengths = 0, codings = 0, hosts = 0;
 
   std::optional<HeadProblem> see(std::string_view name, std::string_view value) {
@@ -83,6 +111,9 @@ struct Framing {
         if (!iequals({name.data(), name.size()}, "host")) return std::nullopt;
         ++hosts;
         if (!all_of_class(value, kHostChar)) return malformed("proxy: malformed Host");
+        if (!line.authority.empty() &&
+            !iequals({value.data(), value.size()}, {line.authority.data(), line.authority.size()}))
+          return malformed("proxy: the request target is for another host than Host");
         return std::nullopt;
       case 6:
         if (!iequals({name.data(), name.size()}, "expect")) return std::nullopt;
@@ -107,12 +138,12 @@ struct Framing {
     }
   }
 
-  std::optional<HeadProblem> judge(bool http_1_0) const {
+  std::optional<HeadProblem> judge() const {
     if (lengths > 1) return malformed("proxy: more than one Content-Length");
     if (codings > 1) return malformed("proxy: more than one Transfer-Encoding");
     if (lengths + codings > 1) return malformed("proxy: both Content-Length and Transfer-Encoding");
-    if (http_1_0 && codings > 0) return malformed("proxy: HTTP/1.0 has no Transfer-Encoding");
-    if (hosts > 1 || (hosts == 0 && !http_1_0)) return malformed("proxy: there must be one Host");
+    if (line.http_1_0 && codings > 0) return malformed("proxy: HTTP/1.0 has no Transfer-Encoding");
+    if (hosts > 1 || (hosts == 0 && !line.http_1_0)) return malformed("proxy: there must be one Host");
     return std::nullopt;
   }
 };
@@ -139,14 +170,17 @@ std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framin
 
 }  // namespace
 
+std::string_view origin_form(std::string_view target) {
+  return take_apart_target(target).path;
+}
+
 std::optional<HeadProblem> check_request_head(std::string_view head) {
   std::string_view line;
-  bool http_1_0 = false;
-  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
-  if (auto problem = check_request_line(line, http_1_0)) return problem;
   Framing framing;
+  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+  if (auto problem = check_request_line(line, framing.line)) return problem;
   if (auto problem = check_headers(head, framing)) return problem;
-  return framing.judge(http_1_0);
+  return framing.judge();
 }
 
 std::optional<HeadProblem> check_trailers(std::string_view trailers) {
@@ -163,9 +197,9 @@ std::optional<HeadProblem> check_unfinished_head(std::string_view head) {
   bool first = true;
   while (head.find('\n') != std::string_view::npos) {
     if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
-    bool http_1_0;
+    RequestLine read;
     if (first)
-      if (auto problem = check_request_line(line, http_1_0)) return problem;
+      if (auto problem = check_request_line(line, read)) return problem;
     first = false;
   }
   // A first line of another protocol (TLS, say) is told apart by its first bytes.

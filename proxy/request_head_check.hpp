@@ -25,8 +25,13 @@ struct HeadProblem {
 // `head` is everything up to the empty line that ends it, which is included.
 std::optional<HeadProblem> check_request_head(std::string_view head);
 
-// The same of a head that isn't complete yet, as far as it can be told: for bytes that will never become a
-// good head, so that nobody waits for the rest. `head` is what has come so far.
+// The path and query of a target that was let pass. One with a scheme and a host before it ("absolute-form",
+// which a server must take, RFC 9112 section 3.2.2) has the head's Host in it, or isn't let pass: two parsers
+// could take it to be for different servers.
+std::string_view origin_form(std::string_view target);
+
+// As check_request_head, of a head that isn't complete yet, as far as it can be told: for bytes that will
+// never become a good head, so that nobody waits for the rest. `head` is what has come so far.
 std::optional<HeadProblem> check_unfinished_head(std::string_view head);
 
 // Of a chunked body's trailers, whose end is the empty line at the end of `trailers`: their lines must be as

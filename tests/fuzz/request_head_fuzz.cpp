@@ -71,8 +71,11 @@ void check_input(std::string_view input) {
   std::string_view target(parser.get().target().data(), parser.get().target().size());
   std::size_t first = line.find(' ');
   require(target == line.substr(first + 1, line.rfind(' ') - first - 1), "Beast sees the same target");
-  check_forwarded(parser.get(), 17, true);
-  check_forwarded(parser.get(), 0, false);
+  RequestHead taken = parser.get().base();
+  use_origin_form(taken);
+  require(taken.target().starts_with('/'), "a path is left of any target");
+  check_forwarded(taken, 17, true);
+  check_forwarded(taken, 0, false);
 }
 
 }  // namespace cppworker::fuzz

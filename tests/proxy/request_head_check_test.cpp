@@ -50,14 +50,35 @@ TEST(RequestHeadCheckTest, RefusesCodingsItDoesNotKnow) {
 
 TEST(RequestHeadCheckTest, RefusesOddRequestLines) {
   const std::string rest = "\r\nHost: h\r\n\r\n";
-  for (const std::string line : {"GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /\tx HTTP/1.1",
-                                 "GET / x HTTP/1.1", "GET /", "GET http://h/ HTTP/1.1", "OPTIONS * HTTP/1.1",
-                                 "G(T / HTTP/1.1", "GET /#a HTTP/1.1", "GET / http/1.1"})
+  for (const std::string line :
+       {"GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /\tx HTTP/1.1", "GET / x HTTP/1.1",
+        "GET /", "GET ftp://h/ HTTP/1.1", "OPTIONS * HTTP/1.1", "GET h/ HTTP/1.1", "GET http:/h/ HTTP/1.1",
+        "GET http:///a HTTP/1.1", "GET http://h?a HTTP/1.1", "GET http://user@h/ HTTP/1.1",
+        "GET h:80 HTTP/1.1", "GET http HTTP/1.1",
+
+        "G(T / HTTP/1.1", "GET /#a HTTP/1.1", "GET / http/1.1"})
     EXPECT_EQ(status_of(line + rest), 400) << line;
   EXPECT_EQ(status_of("GET / HTTP/2.0" + rest), 505);
   EXPECT_EQ(status_of("GET / HTTP/1.2" + rest), 505);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\n\r\n"), 400) << "no Host";
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400);
+}
+
+// RFC 9112 section 3.2.2: a server must take it. Clients send it to what they take for a proxy.
+TEST(RequestHeadCheckTest, TakesATargetWithItsHostWhereThatIsTheHost) {
+  auto status = [](const std::string& target, const std::string& host) {
+    return status_of("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+  };
+  EXPECT_EQ(status("http://h:3000/a?b=c", "h:3000"), 200);
+  EXPECT_EQ(status("HTTPS://Worker.Example/", "worker.example"), 200);
+  EXPECT_EQ(status("http://h", "h"), 200);
+  EXPECT_EQ(status("http://[::1]:3000/a", "[::1]:3000"), 200);
+  EXPECT_EQ(status("http://h:3000/a", "h"), 400);
+  EXPECT_EQ(status("http://other/a", "h"), 400);
+  EXPECT_EQ(status_of("GET http://h/a HTTP/1.1\r\n\r\n"), 400) << "no Host";
+  EXPECT_EQ(origin_form("http://h:3000/a?b=http://c/"), "/a?b=http://c/");
+  EXPECT_EQ(origin_form("https://h"), "/");
+  EXPECT_EQ(origin_form("/http://h/"), "/http://h/");
 }
 
 TEST(RequestHeadCheckTest, CountsHeaders) {
