@@ -53,6 +53,28 @@ TEST_P(RelayMemoryTest, NorAreManyLargeAnswersOfKnownLength) {
   EXPECT_LT(bytes_allocated(), before + kStreams * kMostForOneStream);
 }
 
+// Before it is known whether anybody answers for them: each may be as large as the endpoint allows, all
+// together take no more than they may, and what was refused is gone at once.
+TEST_P(RelayMemoryTest, BodiesOfStrangersTakeNoMoreThanTheirBudget) {
+  constexpr std::size_t kBody = 2 << 20, kBudget = 5 << 20;
+  setup_.settings.max_buffered_bytes = kBudget;
+  const std::string head =
+      "POST /generate HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(kBody) + "\r\n\r\n";
+  const std::string half(kBody / 2, 'x');
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 16; ++i) clients.push_back(connect());
+  proxy().settle();
+  const std::size_t before = bytes_allocated();
+  for (RawClient& client : clients) client.try_send(head + half);
+  proxy().settle();
+  const std::size_t with_bodies = bytes_allocated();
+  EXPECT_LT(with_bodies, before + kBudget + 16 * kMostForOneStream);
+  EXPECT_GE(proxy().counted(Counter::kBodiesFull), 8u);
+  clients.clear();
+  proxy().settle();
+  EXPECT_LT(bytes_allocated(), before + 16 * kMostForOneStream);
+}
+
 class WebSocketMemoryTest : public WebSocketTest {
  protected:
   // A message passed on each way, so that what a conversation holds is there.
