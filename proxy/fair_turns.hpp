@@ -1,6 +1,6 @@
 // Whose turn it is at something that serves one at a time: that of the clients one after the other, and of
 // each client's own in the order in which they came. Whoever queues up many waits behind his own, and keeps
-// another client waiting for one of them at most, whichever number he queued up.
+// another client waiting for the one at most that has the turn.
 //
 //   co_await turns.wait(client);   // until it is the caller's turn
 //   …                              // may not throw out of here
@@ -41,6 +41,7 @@ class FairTurns {
 
   const asio::any_io_executor executor_;
   bool taken_ = false;
+  Client now_ = nullptr;    // who has the turn, or had it last
   std::deque<Line> lines_;  // none is empty; the first has the next turn
 };
 

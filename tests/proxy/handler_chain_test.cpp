@@ -535,7 +535,7 @@ TEST_F(HandlerChainTest, ALargeBodyWaitsForOneOfAnotherAddressAtMost) {
   }
   go_on.set_value();
   std::vector<UpstreamConnectionInTest> servers;
-  for (const char* name : {"many 1", "many 2", "another", "many 3"}) {
+  for (const char* name : {"many 1", "another", "many 2", "many 3"}) {
     servers.push_back(server_.accept());
     EXPECT_THAT(servers.back().read_request().body, testing::HasSubstr(name));
   }
