@@ -80,7 +80,7 @@ TEST(Unkillable, AWorkerSaysInItsLastReportThatItsModelCannotBeEnded) {
                         {{"launch", {{"script", "launch.sh"}, {"stop_timeout_s", 1}}}});
   Worker worker(autoscaler, backend.name(), {}, backend.settings());
   const json ready =
-      worker.wait_for_status([](const json& status) { return status["model"]["phase"] == "ready"; });
+      worker.wait_for_status([](const json& status) { return status["model"]["state"] == "ready"; });
   ASSERT_FALSE(ready.is_null()) << worker.process().output();
   const pid_t model = ready["model"]["pid"];
   const Frozen frozen(model);
