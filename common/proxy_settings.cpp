@@ -8,7 +8,7 @@ namespace {
 // One list of the members for both directions: what is written is what is read.
 template <class Visitor>
 void visit(Visitor&& member, auto& settings) {
-  member("backend_folder", settings.backend_folder);
+  member("backend", settings.backend);
   member("server_url", settings.server_url);
   member("own_url", settings.own_url);
   member("ledger", settings.ledger);
@@ -38,7 +38,7 @@ void visit(Visitor&& member, auto& settings) {
 std::string encode(const ProxySettings& settings) {
   nlohmann::json out = nlohmann::json::object();
   visit([&](const char* key, const auto& value) { out[key] = value; }, settings);
-  return out.dump(2) + "\n";
+  return out.dump() + "\n";  // no blanks: with a large backend it still is below what load_config reads
 }
 
 Result<ProxySettings> load_proxy_settings(const std::string& path) {

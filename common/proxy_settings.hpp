@@ -4,18 +4,21 @@
 
 #include <cstdint>
 #include <string>
+#include <nlohmann/json.hpp>
 
 #include "common/result.hpp"
 
 namespace cppworker {
 
 struct ProxySettings {
-  std::string backend_folder;  // launchers/<name>
-  std::string server_url;      // the inference server, on loopback
-  std::string own_url;         // as reported to the autoscaler; empty: signatures for any URL are accepted
-  std::string ledger;          // path of the mapped file
-  bool unsecured = false;      // no signature is asked for: local development only
-  bool tls = false;            // the public port speaks TLS; its certificate comes over the control socket
+  // What it serves (launchers/backend_definition.hpp: part_for_proxy). A copy: backend.json may be in the
+  // middle of an edit when a proxy that has crashed is started again.
+  nlohmann::json backend = nlohmann::json::object();
+  std::string server_url;  // the inference server, on loopback
+  std::string own_url;     // as reported to the autoscaler; empty: signatures for any URL are accepted
+  std::string ledger;      // path of the mapped file
+  bool unsecured = false;  // no signature is asked for: local development only
+  bool tls = false;        // the public port speaks TLS; its certificate comes over the control socket
   std::string log_level = "info";
   bool access_log = false;  // a line for each request
 

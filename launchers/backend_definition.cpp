@@ -250,6 +250,12 @@ BenchmarkDefinition read_benchmark(ConfigObject benchmark, const BackendDefiniti
   return definition;
 }
 
+void read_server_object(ConfigObject server, BackendDefinition& backend) {
+  backend.server = read_server(server.required("url"));
+  backend.max_concurrency = read_concurrency(server);
+  server.finish();
+}
+
 BackendDefinition read_backend(const fs::path& folder) {
   const std::string file = (folder / "backend.json").string();
   const nlohmann::json json = load_config(file);
@@ -264,11 +270,7 @@ BackendDefinition read_backend(const fs::path& folder) {
   if (backend.name != folder.filename()) name.refuse("must be the name of its folder");
   backend.description = root.string("description", "");
 
-  ConfigObject server(root.required("server"));
-  backend.server = read_server(server.required("url"));
-  backend.max_concurrency = read_concurrency(server);
-  server.finish();
-
+  read_server_object(ConfigObject(root.required("server")), backend);
   ConfigObject launch(root.required("launch"));
   backend.launch_script = read_script(launch.required("script"), folder);
   if_there(launch, "variables",
@@ -333,6 +335,26 @@ Result<BackendDefinition> load_backend(const std::string& folder) {
   if (ec) return fail("cannot load the backend in " + folder + ": " + ec.message());
   try {
     return read_backend(canonical);
+  } catch (const ConfigError& error) {
+    return fail(error.what());
+  }
+}
+
+nlohmann::json part_for_proxy(const nlohmann::json& document) {
+  nlohmann::json part = nlohmann::json::object();
+  for (const char* name : {"server", "endpoints"})
+    if (const auto found = document.find(name); found != document.end()) part[name] = *found;
+  return part;
+}
+
+Result<BackendDefinition> read_part_for_proxy(const nlohmann::json& part, const std::string& origin) {
+  try {
+    ConfigObject root(ConfigValue(part, origin, ""));
+    BackendDefinition backend;
+    read_server_object(ConfigObject(root.required("server")), backend);
+    read_endpoints(root.required("endpoints"), backend);
+    root.finish();
+    return backend;
   } catch (const ConfigError& error) {
     return fail(error.what());
   }

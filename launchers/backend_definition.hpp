@@ -117,4 +117,10 @@ void move_server(BackendDefinition& backend, const Url& server);
 // Reads <folder>/backend.json.
 Result<BackendDefinition> load_backend(const std::string& folder);
 
+// What the proxy goes by, out of a whole backend.json: the server and the endpoints.
+nlohmann::json part_for_proxy(const nlohmann::json& document);
+// Reads that part; `origin` is the file for messages. All else in the result is as it is by default, and
+// nothing of the backend's folder is looked at.
+Result<BackendDefinition> read_part_for_proxy(const nlohmann::json& part, const std::string& origin);
+
 }  // namespace cppworker

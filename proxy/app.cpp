@@ -292,7 +292,7 @@ class ProxyApp {
 
 int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
   give_large_blocks_back();
-  auto backend = load_backend(settings.backend_folder);
+  auto backend = read_part_for_proxy(settings.backend, "the proxy's settings");
   if (!backend) {
     spdlog::critical("{}", backend.error().message);
     return 64;

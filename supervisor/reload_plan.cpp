@@ -68,7 +68,7 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
 
   // What read_settings doesn't know of the proxy's comes from the backend, which is looked at by itself.
   ProxySettings proxy = read.proxy;
-  proxy.backend_folder = present.proxy.backend_folder;
+  proxy.backend = present.proxy.backend;
   proxy.server_url = present.proxy.server_url;
   proxy.own_url = present.proxy.own_url;
   proxy.ledger = present.proxy.ledger;
@@ -114,6 +114,7 @@ ReloadPlan plan_reload(const Settings& present, const BackendDefinition& present
   plan.document = present_backend.document;
   plan_settings(present, read, plan);
   plan_backend(present_backend.document, read_backend.document, plan);
+  plan.settings.proxy.backend = part_for_proxy(plan.document);
   return plan;
 }
 

@@ -178,7 +178,7 @@ Result<void> make_services(WorkerParts& parts, const PartsCallbacks& callbacks) 
   Settings& settings = parts.settings;
   Url server = parts.backend.server;
   if (settings.server_url) server = *parse_url(*settings.server_url);
-  settings.proxy.backend_folder = parts.backend.folder;
+  settings.proxy.backend = part_for_proxy(parts.backend.document);
   settings.proxy.server_url = server.text();
   if (Result<void> written = write_proxy_settings(parts); !written) return written;
   if (Result<void> written = write_addresses(parts); !written) return written;

@@ -6,7 +6,8 @@
 namespace cppworker {
 namespace {
 
-// On an error the settings of before are in their place again, as they are when the new proxy fails later.
+// On an error the settings of before are in their place again, as they are when the new proxy fails later:
+// the file is what a proxy that crashes next year is started with.
 Result<void> replace_proxy(WorkerParts& parts, const ProxySettings& settings) {
   auto go_back = [&parts, before = parts.settings.proxy, document = parts.backend.document] {
     parts.settings.proxy = before;

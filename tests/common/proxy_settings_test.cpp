@@ -31,14 +31,14 @@ class ProxySettingsTest : public testing::Test {
 
 TEST_F(ProxySettingsTest, ReadWhatWasWritten) {
   ProxySettings written;
-  written.backend_folder = "/opt/launchers/\"tgi\"";
+  written.backend = {{"server", {{"url", "http://127.0.0.1:5001"}}}};
   written.own_url = "http://203.0.113.9:41234";
   written.unsecured = true;
   written.max_body_bytes = std::int64_t{1} << 32;
   written.max_queue = 0;
   const auto got = read(encode(written));
   ASSERT_TRUE(got) << got.error().message;
-  EXPECT_EQ(got->backend_folder, written.backend_folder);
+  EXPECT_EQ(got->backend, written.backend);
   EXPECT_EQ(got->own_url, written.own_url);
   EXPECT_TRUE(got->unsecured);
   EXPECT_EQ(got->max_body_bytes, std::int64_t{1} << 32);
@@ -51,6 +51,8 @@ TEST_F(ProxySettingsTest, ReadEveryMember) {
       value = !value.get<bool>();
     else if (value.is_string())
       value = "another " + key;
+    else if (value.is_object())
+      value = {{"another", key}};
     else
       value = value.get<std::int64_t>() + 1;
   }

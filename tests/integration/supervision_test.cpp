@@ -36,6 +36,15 @@ std::vector<std::string> files_in(const std::string& folder) {
   return files;
 }
 
+// The proxy that comes after this one's death, as soon as it serves.
+json next_proxy(Worker& worker) {
+  const json before = worker.status();
+  ::kill(before["proxy"]["pid"], SIGKILL);
+  return worker.wait_for_status([&](const json& status) {
+    return status["proxy"]["pid"] != before["proxy"]["pid"] && status["proxy"]["state"] == "ready";
+  });
+}
+
 const json kTwoFailuresAreEnough = {{"restart", {{"give_up", {{{"failures", 2}, {"window_s", 60}}}}}}};
 
 // Else an instance is billed for days, and the autoscaler hears nothing of it.
@@ -214,6 +223,12 @@ TEST(Supervision, ChangesNothingByAFileThatIsWrong) {
   EXPECT_TRUE(worker.process().wait_for_line("backend.json: /endpoints"));
   EXPECT_EQ(worker.status()["proxy"]["pid"], before["proxy"]["pid"]);
   EXPECT_EQ(worker.status()["model"]["pid"], before["model"]["pid"]);
+
+  // The file is as wrong as before: a proxy that crashes now comes back all the same, and the model stays.
+  const json after = next_proxy(worker);
+  ASSERT_FALSE(after.is_null()) << worker.process().output();
+  EXPECT_EQ(after["model"]["pid"], before["model"]["pid"]);
+  EXPECT_EQ(get(worker.port(), "/ping").body, "pong");
 }
 
 TEST(Supervision, AnswersTheSignalsOfOperators) {

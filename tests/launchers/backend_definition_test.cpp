@@ -306,5 +306,20 @@ TEST(BackendSearch, AnUnknownNameListsTheKnownOnes) {
               HasSubstr("no backend in /no/such/folder"));
 }
 
+// The proxy is started again while somebody edits the folder, or after it is gone.
+TEST(BackendDefinition, ThePartForTheProxyNeedsNothingElse) {
+  json definition = small_backend();
+  definition["server"]["parallel"] = false;
+  const json part = part_for_proxy(definition);
+  const auto read = read_part_for_proxy(part, "there");
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->server.port, 5001);
+  EXPECT_EQ(read->max_concurrency, 1);
+  EXPECT_NE(read->find_endpoint("POST", "/generate"), nullptr);
+  const auto refused = read_part_for_proxy(json::object(), "there");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "there: /: needs a member \"server\"");
+}
+
 }  // namespace
 }  // namespace cppworker

@@ -16,6 +16,7 @@
 #include "common/proxy_settings.hpp"
 #include "common/text.hpp"
 #include "common/worker_state.hpp"
+#include "launchers/backend_definition.hpp"
 #include "tests/metrics/ledger_fixture.hpp"
 #include "tests/proxy/raw_client.hpp"
 #include "tests/proxy/scripted_server.hpp"
@@ -39,7 +40,7 @@ UniqueFd out_of_the_way(int fd) {
 class ProxyProcessTest : public testing::Test {
  protected:
   ProxyProcessTest() : ledger_(Ledger::create(folder_ / "ledger", "app test").value()) {
-    settings_.backend_folder = CPPWORKER_SOURCE_DIR "/launchers/toy";
+    settings_.backend = part_for_proxy(load_backend(CPPWORKER_SOURCE_DIR "/launchers/toy")->document);
     settings_.server_url = "http://" + server_.authority();
     settings_.ledger = folder_ / "ledger";
     settings_.threads = 1;  // so that what one request shows is true of the next one
@@ -376,7 +377,7 @@ TEST_F(ProxyProcessTest, EndsOnSigterm) {
 }
 
 TEST_F(ProxyProcessTest, DoesNotStartWithoutABackend) {
-  settings_.backend_folder = folder_ / "nothing";
+  settings_.backend.erase("endpoints");
   start();
   EXPECT_EQ(exit_status(), 64);
 }

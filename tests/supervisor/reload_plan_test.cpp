@@ -14,7 +14,6 @@ class ReloadPlanTest : public testing::Test {
  protected:
   ReloadPlanTest() {
     present.report_addresses = {*parse_url("https://run.vast.ai")};
-    present.proxy.backend_folder = "/opt/launchers/tgi";
     present.proxy.server_url = "http://127.0.0.1:5001";
     read.report_addresses = present.report_addresses;
     backend.document = {{"name", "tgi"},
@@ -22,6 +21,7 @@ class ReloadPlanTest : public testing::Test {
                         {"launch", {{"script", "launch.sh"}}},
                         {"endpoints", {{{"method", "POST"}, {"path", "/generate"}, {"workload", 1}}}}};
     read_backend = backend;
+    present.proxy.backend = part_for_proxy(backend.document);
   }
   ReloadPlan plan() { return plan_reload(present, backend, read, read_backend); }
 
@@ -51,7 +51,7 @@ TEST_F(ReloadPlanTest, GivesLimitsToANewProxy) {
   EXPECT_THAT(made.applied, ElementsAre("proxy/max_queue"));
   EXPECT_TRUE(made.replace_proxy);
   EXPECT_EQ(made.settings.proxy.max_queue, 7);
-  EXPECT_EQ(made.settings.proxy.backend_folder, "/opt/launchers/tgi") << "which read_settings doesn't know";
+  EXPECT_EQ(made.settings.proxy.backend, present.proxy.backend) << "which read_settings doesn't know";
 }
 
 // A new proxy would ask for TLS, and nobody would look after a certificate for it.
@@ -79,6 +79,7 @@ TEST_F(ReloadPlanTest, GivesEndpointsToANewProxy) {
   EXPECT_THAT(made.applied, UnorderedElementsAre("backend.json: endpoints", "backend.json: server"));
   EXPECT_TRUE(made.replace_proxy);
   EXPECT_THAT(made.needs_restart, IsEmpty());
+  EXPECT_EQ(made.settings.proxy.backend, part_for_proxy(read_backend.document));
   backend.document = made.document;
   EXPECT_FALSE(plan().replace_proxy) << "once";
 }
