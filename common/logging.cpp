@@ -1,9 +1,11 @@
 #include "common/logging.hpp"
 
 #include <simdjson.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <algorithm>
+
+#include "common/log_writer.hpp"
 
 namespace cppworker {
 namespace {
@@ -26,10 +28,10 @@ bool is_control(std::string_view character) {
 }  // namespace
 
 void start_logging(std::string_view program, std::string_view level) {
-  auto logger = spdlog::stderr_logger_mt(std::string(program));
+  auto logger =
+      std::make_shared<spdlog::logger>(std::string(program), std::make_shared<LogWriter>(STDERR_FILENO));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %n: %v", spdlog::pattern_time_type::utc);
   logger->set_level(spdlog::level::from_str(std::string(level)));
-  logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
 }
 

@@ -1,4 +1,5 @@
 // cppworker-proxy: the signing-aware proxy on the public port. Started by cppworker, with its sockets.
+#include <csignal>
 #include <CLI/CLI.hpp>
 
 #include "common/json_log.hpp"
@@ -18,6 +19,9 @@ int main(int argc, char** argv) {
   cli.add_flag("--json-log", json_log, "Log as JSON, one object a line");
   CLI11_PARSE(cli, argc, argv);
 
+  // It shares its standard error with the supervisor: whoever read that may be gone. (The sockets' writes ask
+  // for no signal by themselves.)
+  std::signal(SIGPIPE, SIG_IGN);
   Result<ProxySettings> settings = load_proxy_settings(settings_file);
   start_logging("cppworker-proxy", settings ? settings->log_level : "info");
   if (json_log) log_as_json();

@@ -185,7 +185,6 @@ int run_worker(const Settings& settings, ReadSettings read, const std::string& p
       spdlog::critical("{}", checked.error().message);
       return kExitConfig;
     }
-  std::signal(SIGPIPE, SIG_IGN);
   WorkerApp app(settings, std::move(read), std::move(*backend), program_dir + "/cppworker-proxy");
   ExitCode code = kExitCannotStart;
   if (Result<void> prepared = app.prepare(code); !prepared) {

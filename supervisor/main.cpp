@@ -1,4 +1,5 @@
 // cppworker: the worker that runs beside an inference server.
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -71,6 +72,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "cppworker: %s\n", settings.error().message.c_str());
     return kExitConfig;
   }
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log, or an answer, may go away
   start_logging("cppworker", settings->log_level);
   if (settings->log_json) log_as_json();
   try {

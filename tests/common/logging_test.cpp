@@ -26,6 +26,7 @@ class LoggingTest : public testing::Test {
     spdlog::info("news");
     spdlog::warn("a warning");
     spdlog::critical("the end");
+    spdlog::default_logger()->flush();
     std::string written = testing::internal::GetCapturedStderr();
     spdlog::drop("the_test");
     return written;

@@ -248,5 +248,32 @@ TEST(Supervision, AnswersTheSignalsOfOperators) {
   EXPECT_TRUE(worker.process().wait_for_line("Reload: nothing has changed"));
 }
 
+// A proxy without signatures says so in its first line.
+const std::map<std::string, std::string> kChattyProxy = {{"UNSECURED", "true"}};
+
+// Symptom: each proxy died of SIGPIPE with its first line, until the worker gave up.
+TEST(Supervision, OutlivesWhoeverReadItsLog) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), kChattyProxy, backend.settings());
+  worker.process().close_output();
+  EXPECT_FALSE(next_proxy(worker).is_null());
+  worker.process().signal(SIGTERM);
+  EXPECT_EQ(worker.process().wait_for_exit(), 0);
+}
+
+// Symptom: the loop hung in a write; with it /livez, SIGTERM, and the model in its own output.
+TEST(Supervision, WaitsForNobodyWhoReadsItsLog) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), kChattyProxy, backend.settings());
+  worker.process().fill_output();
+  EXPECT_FALSE(next_proxy(worker).is_null());
+  EXPECT_EQ(get(worker.port(), "/ping").body, "pong");
+  EXPECT_EQ(get(worker.admin_port(), "/livez").status, 200);
+  worker.process().signal(SIGTERM);
+  EXPECT_TRUE(eventually([&] { return worker.process().has_ended(); }));
+}
+
 }  // namespace
 }  // namespace cppworker::testing

@@ -75,6 +75,19 @@ std::optional<std::string> TestProcess::wait_for_line(std::string_view part) {
   }
 }
 
+void TestProcess::fill_output() {
+  const std::string same_pipe = "/proc/" + std::to_string(pid_) + "/fd/2";
+  const UniqueFd writer(::open(same_pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  while (::write(writer.get(), "\n", 1) == 1) {
+  }
+  if (errno != EAGAIN) throw std::runtime_error("cannot fill the pipe of a process");
+}
+
+bool TestProcess::has_ended() const {
+  pollfd watched{pidfd_.get(), POLLIN, 0};
+  return ::poll(&watched, 1, 0) == 1;
+}
+
 std::optional<int> TestProcess::wait_for_exit() {
   auto until = Clock::now() + kPatience;
   // A full pipe would keep it from ending: the output is read meanwhile.

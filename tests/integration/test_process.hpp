@@ -42,6 +42,12 @@ class TestProcess {
   // Reads output until a line contains `part`, and returns that line; nullopt at the end of output or of
   // patience.
   std::optional<std::string> wait_for_line(std::string_view part);
+  // Whoever read its output is gone.
+  void close_output() { pipe_.reset(); }
+  // Nobody has read its output for a long time: not a byte more fits in.
+  void fill_output();
+  // Whether it has ended. Its output isn't read.
+  bool has_ended() const;
   // Waits for its end: exit code, or 128 + signal. nullopt when patience ends.
   std::optional<int> wait_for_exit();
   // Everything it has printed so far (of what was read).
