@@ -46,6 +46,7 @@ void LogFile::flush() {
   if (buffer_.empty()) return;
   if (file_ && is_due()) rotate();
   if (file_ || open()) {
+    if (torn_) buffer_.insert(0, 1, '\n');
     std::string_view rest = buffer_;
     while (!rest.empty()) {
       const ssize_t written = ::write(file_.get(), rest.data(), rest.size());
@@ -57,6 +58,8 @@ void LogFile::flush() {
       size_ += static_cast<std::uint64_t>(written);
       rest.remove_prefix(static_cast<std::size_t>(written));
     }
+    // A disk that fills up takes half a line: the next one mustn't be glued to it.
+    if (rest.size() < buffer_.size()) torn_ = buffer_[buffer_.size() - rest.size() - 1] != '\n';
     if (rest.empty() && failing_) {
       failing_ = false;
       spdlog::info("Writing {} works again", path_);
@@ -85,7 +88,8 @@ bool LogFile::open() {
   }
   file_ = std::move(file);
   size_ = static_cast<std::uint64_t>(about.st_size);
-  began_ = birth_of(file_.get(), about);
+  began_ = size_ == 0 ? now_() : birth_of(file_.get(), about);
+  if (size_ == 0) torn_ = false;
   if (is_due()) rotate();
   return file_ || open();
 }
@@ -97,19 +101,23 @@ bool LogFile::is_due() const {
   return full || old;
 }
 
-// name.1 becomes name.2, name becomes name.1; the oldest is overwritten. When renaming fails (a read-only
-// folder) the file is emptied instead: being bounded matters more than old lines.
+// name.1 becomes name.2, name becomes name.1; the oldest is overwritten, or removed where it is the only one:
+// a new file has its age from the file system. When that fails (a read-only folder) the file is emptied
+// instead: being bounded matters more than old lines.
 void LogFile::rotate() {
   ++rotations_;
   for (int number = limits_.files - 1; number > 1; --number)
     ::rename((path_ + "." + std::to_string(number - 1)).c_str(),
              (path_ + "." + std::to_string(number)).c_str());
-  const bool moved = limits_.files > 1 && ::rename(path_.c_str(), (path_ + ".1").c_str()) == 0;
+  const bool moved = limits_.files > 1 ? ::rename(path_.c_str(), (path_ + ".1").c_str()) == 0
+                                       : ::unlink(path_.c_str()) == 0;
   drop_surplus();
   if (moved) {
     file_.reset();
   } else if (::ftruncate(file_.get(), 0) == 0) {
     size_ = 0;
+    began_ = now_();
+    torn_ = false;
   } else {
     note_error(errno);
   }

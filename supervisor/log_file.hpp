@@ -61,10 +61,11 @@ class LogFile {
   Now now_;
   UniqueFd file_;
   std::uint64_t size_ = 0;
-  std::chrono::system_clock::time_point began_{};  // when the file was made
+  std::chrono::system_clock::time_point began_{};  // when the file was made, or emptied
   std::string buffer_;
   std::uint64_t write_errors_ = 0;
   std::uint64_t rotations_ = 0;
+  bool torn_ = false;     // the file's last line has no end
   bool failing_ = false;  // says so once, not with every line
 };
 

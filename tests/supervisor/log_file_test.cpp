@@ -75,6 +75,30 @@ TEST(LogFile, MakesRoomForANewOneWhenItIsOld) {
   EXPECT_EQ(content(path + ".1"), "one\ntwo\n");
 }
 
+// Symptom: once old, it was emptied before each line, as its age wasn't.
+TEST(LogFile, IsOldOnlyOnceAlsoWhereNoOtherFileIsKept) {
+  using namespace std::chrono_literals;
+  for (const bool can_move : {true, false}) {
+    const TemporaryFolder folder;
+    const std::string path = folder / "model.log";
+    // Nothing can be renamed to a folder.
+    ASSERT_TRUE(can_move || ::mkdir((path + ".1").c_str(), 0700) == 0);
+    auto now = std::chrono::system_clock::now();
+    LogFile log(path, {.files = can_move ? 1 : 2, .oldest = 24h}, [&] { return now; });
+    const auto write = [&](const char* line) {
+      log.append(line);
+      log.flush();
+    };
+    write("one");
+    now += 25h;
+    write("two");
+    now += 1h;
+    write("three");
+    EXPECT_EQ(content(path), "two\nthree\n");
+    EXPECT_EQ(log.rotations(), 1u);
+  }
+}
+
 TEST(LogFile, DropsTheOldestBeyondItsTotal) {
   const TemporaryFolder folder;
   const std::string path = folder / "model.log";
@@ -148,7 +172,9 @@ TEST(LogFile, SurvivesADiskThatIsFull) {
   log.append("and on");
   log.flush();
   EXPECT_EQ(log.write_errors(), 2u);
-  EXPECT_THAT(content(folder / "model.log"), testing::EndsWith("and on\n"));
+  // After the half of a line; the next one would be glued to it.
+  EXPECT_EQ(content(folder / "model.log"),
+            std::string(900, 'x') + "\n" + std::string(99, 'x') + "\nand on\n");
 }
 
 TEST(LogFile, RefusesAPipeThatWouldBlock) {
