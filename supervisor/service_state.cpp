@@ -285,8 +285,9 @@ std::chrono::milliseconds backoff_delay(int failures, double jitter, const Servi
   constexpr int kMostDoublings = 30;
   const double doubled = static_cast<double>(policy.backoff_first.count()) *
                          std::exp2(std::clamp(failures - 1, 0, kMostDoublings));
-  const double capped = std::min(doubled, static_cast<double>(policy.backoff_most.count()));
-  const double varied = capped * (1 + policy.backoff_jitter * std::clamp(jitter, -1.0, 1.0));
+  const double most = static_cast<double>(policy.backoff_most.count());
+  double varied = std::min(doubled, most) * (1 + policy.backoff_jitter * std::clamp(jitter, -1.0, 1.0));
+  if (varied > most) varied = std::max(0.0, 2 * most - varied);  // turned back: cut off, half would be equal
   return std::chrono::milliseconds(std::llround(varied));
 }
 

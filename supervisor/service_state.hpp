@@ -224,7 +224,7 @@ struct ServiceStep {
 ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint now,
                  const ServicePolicy& policy);
 
-// The wait after the n-th failure in a row (n from 1).
+// The wait after the n-th failure in a row (n from 1); backoff_most is never exceeded.
 std::chrono::milliseconds backoff_delay(int failures, double jitter, const ServicePolicy& policy);
 
 std::string_view name_of(ServicePhase phase);

@@ -242,6 +242,9 @@ TEST(Backoff, VariesByItsJitter) {
   EXPECT_EQ(backoff_delay(1, 99, policy), 1200ms) << "a jitter out of range is clamped";
   EXPECT_EQ(backoff_delay(1'000'000, 0, policy), 60s) << "no overflow after many failures";
   EXPECT_EQ(backoff_delay(0, 0, policy), 1s);
+  EXPECT_EQ(backoff_delay(100, 1, policy), 48s) << "the longest wait is the longest, whatever the jitter";
+  EXPECT_EQ(backoff_delay(100, -1, policy), 48s);
+  EXPECT_EQ(backoff_delay(100, 0.25, policy), 57s);
 }
 
 TEST(Backoff, FollowsAFailedSpawnLikeAnyOtherFailure) {
