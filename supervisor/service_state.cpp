@@ -129,7 +129,9 @@ class Stepper {
   }
 
   void spawn_failed() {
-    if (!state().asked_to_stop) state().cause = FailureCause::kSpawnFailed;
+    // A start that had failed before (its hook took all of the time) has a cause already.
+    if (!state().asked_to_stop && state().cause == FailureCause::kNone)
+      state().cause = FailureCause::kSpawnFailed;
     retry();
   }
 
