@@ -58,8 +58,9 @@ void Service::process(ServiceEvent event) {
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
   for (const ServiceAction& action : next.actions) perform(action);
   // Not the present phase: a sweep that finds nothing has brought the next event about already, in there.
-  // A stop that was asked for is no failure, unless there is something that can't be ended.
-  if (next.state.phase != before && ends_run(next.state.phase) &&
+  // A stop that was asked for is no failure, unless there is something that can't be ended; and one during
+  // backoff belongs to a run whose end has been told.
+  if (next.state.phase != before && ends_run(next.state.phase) && !ends_run(before) &&
       (next.state.cause != FailureCause::kNone || next.state.phase == ServicePhase::kStuck))
     write_post_mortem();
   if (state_.phase != before && hooks_.on_change) hooks_.on_change();

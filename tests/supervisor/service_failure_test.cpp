@@ -89,6 +89,16 @@ TEST_F(ServiceFailureTest, TellsWhatItKnowsAboutEachFailureWhenTheRunIsOver) {
   EXPECT_THAT(left[2].summary, HasSubstr("given up after 3 failures")) << "as the autoscaler hears it";
 }
 
+TEST_F(ServiceFailureTest, TellsOfAFailureOnceAlsoWhenAStopCutsTheWaitAfterItShort) {
+  make();
+  become_ready();
+  crash();
+  ASSERT_EQ(service->state().phase, Phase::kBackoff);
+  post(Kind::kWantDown);
+  ASSERT_EQ(service->state().phase, Phase::kDown);
+  EXPECT_EQ(left.size(), 1u);
+}
+
 // SIGKILL alone may be anybody's; the kernel's count says whose it was.
 TEST_F(ServiceFailureTest, TellsADeathForLackOfMemoryFromOthers) {
   const TemporaryFolder group;
