@@ -2,11 +2,11 @@
 
 #include <csignal>
 #include <optional>
+#include <utility>
 
 #include "common/logging.hpp"
 #include "supervisor/environment.hpp"
 #include "supervisor/line_splitter.hpp"
-#include "supervisor/process_tree.hpp"
 
 namespace cppworker {
 namespace {
@@ -16,13 +16,13 @@ constexpr int kMostLines = 50;
 // For what a hook leaves behind; it was sent SIGKILL.
 constexpr std::chrono::seconds kSweepLimit{5};
 
-std::vector<std::pair<std::string, std::string>> variables_of(const std::string& name,
-                                                              const HookFacts& facts) {
-  return {{"CPPWORKER_HOOK", name},
-          {"CPPWORKER_CAUSE", facts.cause},
-          {"CPPWORKER_CODE", facts.code},
-          {"CPPWORKER_PID", facts.pid > 0 ? std::to_string(facts.pid) : ""},
-          {"CPPWORKER_ATTEMPT", std::to_string(facts.attempt)}};
+Variables variables_of(const std::string& name, const HookFacts& facts, Variables variables) {
+  variables.insert(variables.end(), {{"CPPWORKER_HOOK", name},
+                                     {"CPPWORKER_CAUSE", facts.cause},
+                                     {"CPPWORKER_CODE", facts.code},
+                                     {"CPPWORKER_PID", facts.pid > 0 ? std::to_string(facts.pid) : ""},
+                                     {"CPPWORKER_ATTEMPT", std::to_string(facts.attempt)}});
+  return variables;
 }
 
 }  // namespace
@@ -34,6 +34,7 @@ struct HookRunner::Run {
   std::unique_ptr<ChildProcess> child;
   std::optional<ExitStatus> status;
   asio::steady_timer deadline;  // cancelled by the exit, and by cancel()
+  bool over = false;            // waits for nothing but the sweep
   bool cancelled = false;
   LineSplitter splitters[2];
   int lines = 0;
@@ -46,7 +47,7 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   ProcessSpec spec;
   spec.name = "hook " + name;
   spec.program = hook.command;
-  spec.environment = child_environment(own_environment(), variables_of(name, facts), mark);
+  spec.environment = child_environment(own_environment(), variables_of(name, facts, variables_), mark);
 
   ProcessCallbacks callbacks;
   callbacks.on_output = [this, run = run.get()](OutputStream stream, std::string_view bytes) {
@@ -68,7 +69,7 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   if (records_ != nullptr) records_->launched(mark, run->child->pid());
   running_.insert(run);
   co_await run->deadline.async_wait(kTuple);
-  running_.erase(run);
+  run->over = true;
   const bool in_time = run->status.has_value();
 
   // Also after a clean end: what it has started isn't part of any launch's tree, and nobody else would end
@@ -77,14 +78,18 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   tree.mark = mark;
   tree.leader = run->child->pid();
   if (!in_time) run->child->signal_group(SIGKILL);
-  const Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree, {}, kSweepLimit);
+  const Result<std::vector<ProcessInfo>> left = co_await sweep(tree);
   if (!left) spdlog::error("hook {}: cannot end what it left: {}", name, left.error().message);
   for (const ProcessInfo& process : left ? *left : std::vector<ProcessInfo>())
     spdlog::error("hook {}: cannot end process {}: it withstands SIGKILL", name, process.text());
+  const bool clean = left && left->empty();
+  if (!clean) left_.push_back({tree, left ? *left : std::vector<ProcessInfo>()});
   for (LineSplitter& splitter : run->splitters)
     splitter.finish([&](std::string_view line) { print(*run, line); });
   run->child.reset();
-  if (records_ != nullptr && left && left->empty()) records_->end(mark);
+  if (records_ != nullptr && clean) records_->end(mark);
+  running_.erase(run);
+  ended_.cancel();
 
   if (run->cancelled) co_return fail("cannot run the hook " + name + ": it was cancelled");
   if (!in_time)
@@ -96,9 +101,35 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
 
 void HookRunner::cancel() {
   for (const std::shared_ptr<Run>& run : running_) {
+    if (run->over) continue;
     run->cancelled = true;
     run->deadline.cancel();
   }
+}
+
+Awaitable<Result<std::vector<ProcessInfo>>> HookRunner::sweep(const ProcessTree& tree) {
+  return sweep_(tree, {}, kSweepLimit);
+}
+
+Awaitable<> HookRunner::end_all() {
+  cancel();
+  while (!running_.empty()) co_await ended_.async_wait(kTuple);
+  std::vector<Left> earlier = std::exchange(left_, {});
+  for (Left& left : earlier) {
+    Result<std::vector<ProcessInfo>> still = co_await sweep(left.tree);
+    if (still && still->empty()) {
+      if (records_ != nullptr) records_->end(left.tree.mark);
+      continue;
+    }
+    if (still) left.processes = std::move(*still);
+    left_.push_back(std::move(left));
+  }
+}
+
+std::vector<ProcessInfo> HookRunner::survivors() const {
+  std::vector<ProcessInfo> all;
+  for (const Left& left : left_) all.insert(all.end(), left.processes.begin(), left.processes.end());
+  return all;
 }
 
 void HookRunner::print(Run& run, std::string_view line) {

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -49,5 +50,9 @@ Result<std::vector<ProcessInfo>> find_tree(const ProcessTree& tree, std::set<Pro
 // somebody must reap them all the same. `known` as above.
 Awaitable<Result<std::vector<ProcessInfo>>> sweep_tree(ProcessTree tree, std::set<ProcessKey> known,
                                                        std::chrono::milliseconds limit);
+
+// As a member of who sweeps: another in tests alone, as nothing withstands SIGKILL when a test wants it to.
+using SweepTree = std::function<Awaitable<Result<std::vector<ProcessInfo>>>(ProcessTree, std::set<ProcessKey>,
+                                                                            std::chrono::milliseconds)>;
 
 }  // namespace cppworker

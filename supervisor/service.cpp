@@ -1,6 +1,7 @@
 #include "supervisor/service.hpp"
 
 #include <csignal>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -37,14 +38,17 @@ Service::Service(asio::io_context& io, ProcessRunner& processes, std::string nam
       hooks_(std::move(hooks)),
       deadline_(io),
       next_look_(io),
-      hook_runner_(io, processes, hooks_.records) {}
+      hook_runner_(io, processes, hooks_.records, hooks_.hook_variables, hooks_.sweep) {}
 
 void Service::post(ServiceEventKind kind) {
   asio::post(io_, [this, kind] { process({kind}); });
 }
 
 void Service::process(ServiceEvent event) {
-  if (event.kind == ServiceEventKind::kHurry) hook_runner_.cancel();
+  if (event.kind == ServiceEventKind::kHurry) {
+    hurried_ = true;
+    hook_runner_.cancel();
+  }
   event.jitter = std::uniform_real_distribution<double>(-1, 1)(random_);
   ServicePhase before = state_.phase;
   if (event.kind == ServiceEventKind::kDeadline && before == ServicePhase::kStopping)
@@ -236,10 +240,16 @@ void Service::give_up() {
 }
 
 void Service::spawn() {
-  reason_.clear();  // of an earlier launch
+  // Nothing of an earlier launch is told of this one, whose hook may fail before there is a process.
+  reason_.clear();
   leader_ = -1;
   leader_start_ = 0;
   exited_ = false;
+  hurried_ = false;
+  post_exit_begun_ = false;
+  memory_.clear();
+  survivors_.clear();
+  if (hooks_.on_begin) hooks_.on_begin();
   if (!hooks_.programs.pre_start) return launch();
   // A bug in there is a launch that failed.
   asio::co_spawn(io_, prepare_launch(), [this](std::exception_ptr error) {
@@ -249,6 +259,12 @@ void Service::spawn() {
 
 Awaitable<> Service::prepare_launch() {
   Result<void> prepared = co_await hook_runner_.run("pre_start", *hooks_.programs.pre_start, hook_facts());
+  if (!hook_runner_.clean()) {
+    survivors_ = hook_runner_.survivors();
+    reason_ = prepared ? "its hook pre_start has left what can't be ended" : prepared.error().message;
+    post(ServiceEventKind::kTreeSurvives);
+    co_return;
+  }
   // It may have been stopped meanwhile: the event tells the state machine that there is no process to wait
   // for.
   if (!prepared || state_.phase != ServicePhase::kStarting)
@@ -263,8 +279,6 @@ void Service::spawn_failed(std::string reason) {
 }
 
 void Service::launch() {
-  memory_.clear();
-  survivors_.clear();
   if (hooks_.before_launch)
     if (Result<void> possible = hooks_.before_launch(); !possible)
       return spawn_failed(possible.error().message);
@@ -357,17 +371,33 @@ void Service::look_again() {
   });
 }
 
+// What hooks still do beside a process that is gone is of no use to anybody.
 Awaitable<> Service::sweep() {
-  Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree(), known_, kSweepLimit);
+  hook_runner_.cancel();
+  Awaitable<Result<std::vector<ProcessInfo>>> sweeping = hooks_.sweep(tree(), known_, kSweepLimit);
+  Result<std::vector<ProcessInfo>> left = co_await std::move(sweeping);
   if (!left) spdlog::error("{}: cannot see whether anything is left of it: {}", name_, left.error().message);
+  const bool gone = left && left->empty();
   survivors_ = left ? std::move(*left) : std::vector<ProcessInfo>();
-  if (!left || !survivors_.empty()) {
-    process({ServiceEventKind::kTreeSurvives});
-    co_return;
+  co_await hook_runner_.end_all();
+  if (gone && hook_runner_.clean()) {
+    child_.reset();
+    forget_launch();
+    co_await run_post_exit();
   }
-  child_.reset();
-  forget_launch();
-  run_hook("post_exit", hooks_.programs.post_exit, [this] { process({ServiceEventKind::kTreeEmpty}); });
+  const std::vector<ProcessInfo> of_hooks = hook_runner_.survivors();
+  survivors_.insert(survivors_.end(), of_hooks.begin(), of_hooks.end());
+  const bool empty = gone && hook_runner_.clean();
+  process({empty ? ServiceEventKind::kTreeEmpty : ServiceEventKind::kTreeSurvives});
+}
+
+// Once, after a process that there was; not when somebody is in a hurry.
+Awaitable<> Service::run_post_exit() {
+  if (!hooks_.programs.post_exit || leader_ <= 0 || hurried_) co_return;
+  if (std::exchange(post_exit_begun_, true)) co_return;
+  Awaitable<Result<void>> running = hook_runner_.run("post_exit", *hooks_.programs.post_exit, hook_facts());
+  const Result<void> ended = co_await std::move(running);
+  if (!ended) spdlog::warn("{}: {}", name_, ended.error().message);
 }
 
 }  // namespace cppworker

@@ -40,8 +40,11 @@ struct ServiceHooks {
   std::function<bool()> has_served{};
   // It starts processes of its own, which may flee: they are looked for while it runs.
   bool starts_processes = false;
-  HooksDefinition programs{};                     // run at their times; pre_stop by a step of the policy
-  std::function<Result<void>()> before_launch{};  // an error is a failed start: "cannot use port 5001: …"
+  HooksDefinition programs{};        // run at their times; pre_stop by a step of the policy
+  Variables hook_variables{};        // for them, beside what HookFacts says
+  std::function<void()> on_begin{};  // a launch begins, with pre_start where there is one
+  std::function<Result<void>()>
+      before_launch{};  // its process comes now; an error is a failed start: "cannot use port 5001: …"
   LaunchRecords* records = nullptr;
   // Our own control group; a launch that starts processes gets one below it. Empty: there is none.
   std::string cgroup{};
@@ -49,6 +52,7 @@ struct ServiceHooks {
   std::string memory_group{};
   std::function<void(PostMortem&)> on_failure{};  // it has just failed: add what is in flight
   std::function<void(PostMortem)> on_failed{};    // the run is over: add the last lines, and keep it
+  SweepTree sweep = sweep_tree;                   // as in HookRunner
 };
 
 // The last run that ended badly, for whoever asks later: it outlives the runs that went well.
@@ -82,6 +86,8 @@ class Service {
   const std::map<std::string, std::uint64_t>& failures() const { return failures_; }
   // "the model ended: signal 9 (SIGKILL)"; empty while well. Cleared when ready.
   const std::string& last_error() const { return last_error_; }
+  // To be awaited by who is about to end: of a stuck service hooks may still run.
+  Awaitable<> end_hooks() { return hook_runner_.end_all(); }
   // Why the next post() comes, for messages: "health: no answer …".
   void set_reason(std::string reason) { reason_ = std::move(reason); }
 
@@ -101,6 +107,7 @@ class Service {
   HookFacts hook_facts() const;
   void arm(const ServiceAction& action);
   Awaitable<> sweep();
+  Awaitable<> run_post_exit();
   ProcessTree tree() const;
   void signal_tree(int signal);
   void look_again();
@@ -124,6 +131,8 @@ class Service {
   std::uint64_t leader_start_ = 0;
   ExitStatus last_exit_;
   bool exited_ = false;
+  bool hurried_ = false;          // in this launch: hooks aren't waited for
+  bool post_exit_begun_ = false;  // in this launch
   std::string tree_mark_, last_error_, reason_;
   std::vector<ProcessInfo> survivors_;
   std::vector<ProcessInfo> members_;

@@ -97,11 +97,20 @@ class Stepper {
   void enter_sweeping() {
     leave_ready();
     if (!state().asked_to_stop && state().cause == FailureCause::kNone) state().cause = FailureCause::kExited;
+    if (state().phase != Phase::kKilling) state().killed_at = now_;
     state().phase = Phase::kSweeping;
-    state().killed_at = now_;
     disarm();
     add(Act::kSettleBooks);
     add(Act::kSweepTree);
+  }
+
+  // There never was a process: what is left is the hook's that came before it.
+  void sweep_before_any_process() {
+    if (!state().asked_to_stop && state().cause == FailureCause::kNone)
+      state().cause = FailureCause::kSpawnFailed;
+    if (state().phase != Phase::kKilling) state().killed_at = now_;
+    state().phase = Phase::kSweeping;
+    stay_in_sweeping();
   }
 
   void stay_in_sweeping() {
@@ -262,6 +271,7 @@ ServiceStep step(const ServiceState& state, const ServiceEvent& event, TimePoint
       break;
     case Kind::kTreeSurvives:
       if (phase == Phase::kSweeping) next.stay_in_sweeping();
+      if (phase == Phase::kStarting || is_ending(phase)) next.sweep_before_any_process();
       break;
     case Kind::kDeadline:
       if (event.generation == state.generation) on_deadline(next, event.moving);

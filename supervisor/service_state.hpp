@@ -19,7 +19,7 @@
 //  no_progress    .          stopping    .           .           .            .            .            .
 //  exited         .          sweeping    sweeping    sweeping    sweeping     sweeping     .            .
 //  tree_empty     .          .           .           .           .            .            retry (2)    .
-//  tree_survives  .          .           .           .           .            .            sweeping (3) .
+//  tree_survives  .          sweeping (5) .          .           sweeping (5) sweeping (5) sweeping (3) .
 //  deadline       .          stopping    stopping    .           stopping (4) killing (3)  sweeping starting
 //  stop_step_over .          .           .           .           stopping (4) .            .            .
 //
@@ -33,6 +33,7 @@
 //       for too long
 //  (4)  the next step of the stop; killing after the last. A stop after a failure has short steps, which a
 //  deadline prolongs as long as it still serves somebody (failed_stop_wait)
+//  (5)  left by the hook that comes before the process, which doesn't come now: a failed start
 //
 //  gave_up and stuck are left by nothing: the worker reports why, and exits with a code of its own.
 //
@@ -90,7 +91,7 @@ enum class ServiceEventKind {
   kNoProgress,     // it loads, and nothing moves (startup_watch.hpp)
   kExited,         // the leader's exit status was taken
   kTreeEmpty,      // the sweep found nothing (any more)
-  kTreeSurvives,   // the sweep gave up on something
+  kTreeSurvives,   // the sweep gave up on something; or something is left of a launch without a process
   kDeadline,       // the armed time has passed
   kStopStepOver,   // the step that kStopStep began has nothing more to wait for
 };

@@ -111,6 +111,22 @@ TEST_F(HookRunnerTest, IsWrittenDownWhileItRuns) {
   EXPECT_TRUE(records.all().empty());
 }
 
+TEST_F(HookRunnerTest, CanBeAwaitedUntilNothingOfAnyHookIsLeft) {
+  start(hook("setsid sleep 1000 & echo $! >" + (folder / "out") + "; while :; do sleep 1; done"));
+  ASSERT_TRUE(run_until(io, [&] { return written().ends_with("\n"); }));
+  const pid_t escaped = std::atoi(written().c_str());
+  bool ended = false;
+  asio::co_spawn(io, runner.end_all(), [&](std::exception_ptr problem) {
+    if (problem) std::rethrow_exception(problem);
+    ended = true;
+  });
+  ASSERT_TRUE(run_until(io, [&] { return ended; }));
+  EXPECT_TRUE(runner.clean());
+  const auto after = look_at_process(escaped);
+  EXPECT_TRUE(!after || after->state == 'Z');
+  EXPECT_TRUE(records.all().empty());
+}
+
 TEST_F(HookRunnerTest, CancelsAHookThatNobodyWaitsForAnyMore) {
   start(hook("echo $$ >" + (folder / "out") + "; while :; do sleep 1; done"));
   ASSERT_TRUE(run_until(io, [&] { return written().ends_with("\n"); }));

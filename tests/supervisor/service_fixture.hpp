@@ -37,6 +37,8 @@ class ServiceFixture : public testing::Test {
     hooks.on_give_up = [this] { calls.push_back("given up: " + service->last_error()); };
     hooks.programs = programs;
     hooks.memory_group = memory_group;
+    hooks.sweep = sweep;
+    hooks.hook_variables = {{"SERVER_PORT", "5001"}};
     hooks.before_launch = [this]() -> Result<void> {
       if (port_error) return fail(*port_error);
       return {};
@@ -81,6 +83,7 @@ class ServiceFixture : public testing::Test {
   std::optional<std::string> spec_error;
   HooksDefinition programs;
   std::string memory_group;
+  SweepTree sweep = sweep_tree;
   std::optional<std::string> port_error;
   std::vector<PostMortem> left;
   int noticed = 0;

@@ -19,6 +19,20 @@ class ServiceHooksTest : public ServiceFixture {
     EXPECT_EQ(processes.last().spec.name, "hook " + name);
     return processes.last();
   }
+  void exits(FakeProcessRunner::Launch& launch) {
+    launch.running = false;
+    launch.callbacks.on_exit({.kind = ExitStatus::Kind::kCode, .code = 1});
+    settle();
+  }
+  // Of that one something withstands SIGKILL, as long as it is set.
+  void make_unkillable() {
+    sweep = [this](ProcessTree tree, std::set<ProcessKey>,
+                   std::chrono::milliseconds) -> Awaitable<Result<std::vector<ProcessInfo>>> {
+      std::vector<ProcessInfo> left;
+      if (tree.leader == unkillable) left.emplace_back().pid = unkillable;
+      co_return left;
+    };
+  }
   // The hook that was started last ends.
   void hook_ends(int code = 0) {
     const std::size_t before = processes.launches();
@@ -26,6 +40,8 @@ class ServiceHooksTest : public ServiceFixture {
     run_until(io, [&] { return processes.launches() > before || processes.last().destroyed; });
     settle();
   }
+
+  pid_t unkillable = -1;
 };
 
 TEST_F(ServiceHooksTest, LaunchesWhenPreStartHasEnded) {
@@ -34,6 +50,7 @@ TEST_F(ServiceHooksTest, LaunchesWhenPreStartHasEnded) {
   launch();
   EXPECT_EQ(hook("pre_start").variable("CPPWORKER_ATTEMPT"), "1");
   EXPECT_EQ(hook("pre_start").variable("CPPWORKER_CAUSE"), "none");
+  EXPECT_EQ(hook("pre_start").variable("SERVER_PORT"), "5001");
   EXPECT_THAT(calls, IsEmpty());
   hook_ends();
   ASSERT_EQ(processes.launches(), 2u);
@@ -112,6 +129,85 @@ TEST_F(ServiceHooksTest, RunsPostReadyBesideTheModel) {
   hook_ends(1);
   EXPECT_EQ(service->state().phase, Phase::kReady);
   EXPECT_EQ(service->last_error(), "");
+}
+
+// Symptom: a warm-up of a dead model went on beside the next launch, and after the worker's end.
+TEST_F(ServiceHooksTest, AHookEndsWithItsLaunch) {
+  programs.post_ready = {"/opt/hooks/ready.sh", 600s};
+  programs.pre_stop = {"/opt/hooks/stop.sh", 600s};
+  make({.stop = {{.wait = 610s, .to = StopStep::To::kHook}, {.signal = SIGINT, .wait = 90s}}});
+  launch();
+  post(Kind::kSeenReady);
+  post(Kind::kWantDown);
+  ASSERT_EQ(processes.launches(), 3u);
+  exits(processes.launch(0));
+  ASSERT_TRUE(reaches(Phase::kDown));
+  for (const std::size_t hook : {1u, 2u}) {
+    EXPECT_THAT(processes.launch(hook).group_signals, ElementsAre(SIGKILL));
+    EXPECT_TRUE(processes.launch(hook).destroyed) << "it was waited for";
+  }
+}
+
+TEST_F(ServiceHooksTest, AHurryHoldsForAHookThatWouldComeLater) {
+  programs.post_exit = {"/opt/hooks/exit.sh", 20s};
+  make();
+  become_ready();
+  post(Kind::kWantDown);
+  post(Kind::kHurry);
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(reaches(Phase::kDown));
+  EXPECT_EQ(processes.launches(), 1u);
+  // A launch that comes after it has all of its hooks.
+  become_ready();
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(run_until(io, [&] { return processes.launches() == 3; }));
+  hook("post_exit");
+}
+
+// The next launch would come on top of it, on the same GPU.
+TEST_F(ServiceHooksTest, WhatAPreStartLeavesUnkillableKeepsTheLaunchOff) {
+  programs.pre_start = {"/opt/hooks/pre.sh", 60s};
+  make_unkillable();
+  make({.sweep_retry = 5s, .stuck_after = 9s});
+  launch();
+  unkillable = processes.last().pid;
+  hook_ends();
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  skip(6s);
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  skip(6s);
+  ASSERT_EQ(service->state().phase, Phase::kStuck);
+  EXPECT_EQ(processes.launches(), 1u) << "the model was never launched";
+  EXPECT_THAT(service->last_error(), HasSubstr(std::to_string(unkillable)));
+  EXPECT_THAT(service->last_error(), HasSubstr("withstands SIGKILL"));
+}
+
+TEST_F(ServiceHooksTest, WhatAPostExitLeavesUnkillableIsWaitedForAndTheHookIsNotRunAgain) {
+  programs.post_exit = {"/opt/hooks/exit.sh", 20s};
+  make_unkillable();
+  make({.sweep_retry = 5s});
+  become_ready();
+  processes.exit_by_signal(SIGKILL);
+  ASSERT_TRUE(run_until(io, [&] { return processes.launches() == 2; }));
+  unkillable = hook("post_exit").pid;
+  hook_ends();
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  unkillable = -1;
+  skip(6s);
+  EXPECT_EQ(service->state().phase, Phase::kBackoff);
+  EXPECT_EQ(processes.launches(), 2u);
+}
+
+// Symptom: it counted twice, as two causes, and the rule for starts that take too long never saw it.
+TEST_F(ServiceHooksTest, AStartDeadlineDuringPreStartIsOneFailure) {
+  programs.pre_start = {"/opt/hooks/pre.sh", 600s};
+  make({.start_deadline = 30s});
+  launch();
+  skip(31s);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_THAT(service->failures(), ElementsAre(testing::Pair("it was not ready in time", 1)));
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].cause, "start_deadline");
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ const std::map<Pair, std::string> kTransitions = {
     {{Phase::kStarting, Kind::kSeenReady}, "ready: disarm announce_ready"},
     {{Phase::kStarting, Kind::kFatalLog}, "stopping: arm stop"},
     {{Phase::kStarting, Kind::kNoProgress}, "stopping: arm stop"},
+    {{Phase::kStarting, Kind::kTreeSurvives}, "sweeping: report arm"},
     {{Phase::kStarting, Kind::kExited}, "sweeping: disarm settle sweep"},
     {{Phase::kStarting, Kind::kDeadline}, "stopping: arm stop"},
 
@@ -62,11 +63,13 @@ const std::map<Pair, std::string> kTransitions = {
 
     {{Phase::kStopping, Kind::kHurry}, "killing: arm kill"},
     {{Phase::kStopping, Kind::kSpawnFailed}, "backoff: arm"},
+    {{Phase::kStopping, Kind::kTreeSurvives}, "sweeping: report arm"},
     {{Phase::kStopping, Kind::kExited}, "sweeping: disarm settle sweep"},
     {{Phase::kStopping, Kind::kDeadline}, "killing: arm kill"},
     {{Phase::kStopping, Kind::kStopStepOver}, "killing: arm kill"},
 
     {{Phase::kKilling, Kind::kSpawnFailed}, "backoff: arm"},
+    {{Phase::kKilling, Kind::kTreeSurvives}, "sweeping: report arm"},
     {{Phase::kKilling, Kind::kExited}, "sweeping: disarm settle sweep"},
     {{Phase::kKilling, Kind::kDeadline}, "killing: report arm kill"},
 
@@ -421,6 +424,37 @@ TEST(ServiceState, GivesUpWhatNoSweepCanEnd) {
   life.after(5s).on(Kind::kTreeSurvives);
   EXPECT_EQ(life.state().phase, Phase::kStuck);
   EXPECT_EQ(actions_of(life.last()), "report disarm give_up");
+}
+
+// Time that a leader had withstood SIGKILL counts, when what it left does so, too.
+TEST(ServiceState, CountsFromTheFirstSigkill) {
+  Life life({.kill_timeout = 10s, .sweep_retry = 5s, .stuck_after = 25s});
+  life.on(Kind::kWantUp).on(Kind::kWantDown).on(Kind::kHurry);
+  for (int i = 0; i < 2; ++i) life.after(10s).on(Kind::kDeadline);
+  life.on(Kind::kExited).after(5s).on(Kind::kTreeSurvives);
+  EXPECT_EQ(life.state().phase, Phase::kStuck);
+}
+
+TEST(ServiceState, SweepsAlsoWhatAHookHasLeftBeforeTheProcess) {
+  Life life({.sweep_retry = 5s, .stuck_after = 12s});
+  life.on(Kind::kWantUp).on(Kind::kTreeSurvives);
+  EXPECT_EQ(life.state().cause, FailureCause::kSpawnFailed);
+  life.after(5s).on(Kind::kDeadline);
+  EXPECT_EQ(actions_of(life.last()), "sweep");
+  Life gone = life;
+  gone.on(Kind::kTreeEmpty);
+  EXPECT_EQ(gone.state().phase, Phase::kBackoff);
+  life.after(8s).on(Kind::kTreeSurvives);
+  EXPECT_EQ(life.state().phase, Phase::kStuck);
+}
+
+TEST(ServiceState, AStartThatTookTooLongIsThatAlsoWhereNothingWasLaunchedYet) {
+  Life life;
+  life.on(Kind::kWantUp);
+  life.after(1h).on(Kind::kDeadline).on(Kind::kSpawnFailed);
+  EXPECT_EQ(life.state().cause, FailureCause::kStartDeadline);
+  for (int i = 0; i < 2; ++i) life.on(Kind::kDeadline).after(1h).on(Kind::kDeadline).on(Kind::kSpawnFailed);
+  EXPECT_EQ(life.state().phase, Phase::kGaveUp) << "its rule is met";
 }
 
 TEST(GivingUp, FollowsTooManyFailuresInTheWindow) {
