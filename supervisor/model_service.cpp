@@ -1,5 +1,6 @@
 #include "supervisor/model_service.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -113,14 +114,18 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   if (made->setup_.pulse) hooks.has_served = [self] { return self->has_served(); };
   hooks.starts_processes = true;
   hooks.programs = made->setup_.backend.hooks;
-  hooks.before_launch = made->setup_.before_launch;
+  hooks.hook_variables = {{"SERVER_PORT", std::to_string(made->setup_.server.port)}};
+  hooks.on_begin = [self] { self->on_begin(); };
+  hooks.before_launch = [self] { return self->before_launch(); };
   hooks.records = made->setup_.records;
   hooks.cgroup = made->setup_.cgroup;
   hooks.memory_group = made->setup_.memory_group;
   hooks.on_failure = made->setup_.add_requests;
   hooks.on_failed = [self](PostMortem post_mortem) {
     const auto& lines = self->ring_.lines();
-    post_mortem.last_lines.assign(lines.begin(), lines.end());
+    const std::uint64_t of_this_launch = self->ring_.appended() - self->earlier_lines_;
+    const auto count = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(of_this_launch, lines.size()));
+    post_mortem.last_lines.assign(lines.end() - count, lines.end());
     keep_post_mortem(self->setup_.run_dir + "/postmortem", post_mortem);
   };
   made->service_ = std::make_unique<Service>(io, processes, "model", std::move(policy), std::move(hooks));
@@ -159,6 +164,16 @@ Result<ProcessSpec> ModelService::make_spec(const std::string& tree_mark) {
   return spec;
 }
 
+void ModelService::on_begin() {
+  earlier_lines_ = ring_.appended();
+}
+
+// The follower begins before the process: what that writes first would count as there before.
+Result<void> ModelService::before_launch() {
+  if (follower_) follower_->begin();
+  return setup_.before_launch ? setup_.before_launch() : Result<void>();
+}
+
 void ModelService::on_launched() {
   readiness_.launched();
   startup_.launched(std::chrono::steady_clock::now());
@@ -168,7 +183,6 @@ void ModelService::on_launched() {
   restart_asked_ = false;
   for (LineSplitter& splitter : splitters_) splitter = LineSplitter();
   health_.launched();
-  if (follower_) follower_->begin();
 }
 
 // Its last words often lack the line's end.

@@ -86,6 +86,8 @@ class ModelService {
   void on_line(std::string_view line);
   void read_line(std::string_view line);
   Awaitable<> follow_log();
+  void on_begin();
+  Result<void> before_launch();
   void on_launched();
   void on_gone();
   void on_ready();
@@ -106,6 +108,7 @@ class ModelService {
   std::optional<LogFollower> follower_;
   std::optional<FileWatch> log_watch_;  // with the follower
   LogRing ring_;
+  std::uint64_t earlier_lines_ = 0;  // of ring_'s, before this launch
   std::optional<ChildLines> child_lines_;
   LineSplitter splitters_[2];
   std::string plain_;  // storage for a line without its colours

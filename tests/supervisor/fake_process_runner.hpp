@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ class FakeProcessRunner : public ProcessRunner {
   // The next spawns fail with this, until it is reset.
   std::optional<std::string> spawn_error;
 
+  // What the next children do at once.
+  std::function<void()> at_once;
+
   Result<std::unique_ptr<ChildProcess>> spawn(ProcessSpec spec, ProcessCallbacks callbacks) override {
     if (spawn_error) return fail(*spawn_error);
     launches_.push_back(std::make_shared<Launch>());
@@ -42,6 +46,7 @@ class FakeProcessRunner : public ProcessRunner {
     launch.spec = std::move(spec);
     launch.callbacks = std::move(callbacks);
     launch.pid = next_pid_++;
+    if (at_once) at_once();
     for (const int fd : launch.spec.pass_fds) launch.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     return std::unique_ptr<ChildProcess>(std::make_unique<Child>(launches_.back()));
   }

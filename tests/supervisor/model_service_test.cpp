@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 
 #include "tests/supervisor/model_fixture.hpp"
 
@@ -147,6 +149,41 @@ TEST_F(ModelServiceTest, BelievesTheServersOwnLogFileAsMuch) {
   skip(1s);
   EXPECT_TRUE(reaches(Phase::kReady));
   EXPECT_THAT(model->last_lines().lines(), ElementsAre(kReadyLine));
+}
+
+// Symptom: a script whose first line says that it is ready never was.
+TEST_F(ModelServiceTest, MissesNothingThatIsWrittenThereAtOnce) {
+  setup.log_file = folder / "infer.log";
+  std::ofstream(*setup.log_file) << "an earlier launch's\n";
+  processes.at_once = [this] { std::ofstream(*setup.log_file, std::ios::app) << kReadyLine << "\n"; };
+  start();
+  skip(1s);
+  EXPECT_TRUE(reaches(Phase::kReady));
+}
+
+// Who reads that would look for the cause in a process that had ended before.
+TEST_F(ModelServiceTest, TellsNothingOfAnEarlierLaunchInAPostMortem) {
+  setup.backend.hooks.pre_start = {"/opt/hooks/pre.sh", 60s};
+  start();
+  processes.exit_with_code(0);
+  ASSERT_TRUE(run_until(io, [&] { return processes.launches() == 2; }));
+  print("CUDA error");
+  processes.exit_with_code(1);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  skip(2s);
+  ASSERT_EQ(processes.launches(), 3u);
+  processes.exit_with_code(3);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  std::map<int, nlohmann::json> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "postmortem")) {
+    const auto document = nlohmann::json::parse(std::ifstream(entry.path()));
+    left[document["launch"]] = document;
+  }
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[1]["last_lines"], nlohmann::json({"CUDA error"}));
+  EXPECT_FALSE(left[1]["memory"].empty());
+  EXPECT_EQ(left[2]["last_lines"], nlohmann::json::array());
+  EXPECT_EQ(left[2]["memory"], nlohmann::json::array());
 }
 
 TEST_F(ModelServiceTest, TakesTheLastWordsFromThereToo) {
