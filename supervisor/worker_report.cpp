@@ -14,12 +14,18 @@ bool has_key(const WorkerParts& parts) {
   return parts.settings.proxy.unsecured || !parts.keys->keys().empty();
 }
 
-}  // namespace
-
-ModelPhase phase_of(const WorkerParts& parts, const Ending& ending) {
+ModelPhase model_phase(const WorkerParts& parts, const Ending& ending) {
   if (ending.stopping) return ModelPhase::kDraining;
   if (parts.model->admits()) return ModelPhase::kReady;
   return parts.model->figures().loads == 0 ? ModelPhase::kLoading : ModelPhase::kUnhealthy;
+}
+
+}  // namespace
+
+ModelPhase phase_of(const WorkerParts& parts, const Ending& ending) {
+  const ModelPhase phase = model_phase(parts, ending);
+  const bool served = parts.proxy->service().state().phase == ServicePhase::kReady;
+  return phase == ModelPhase::kReady && !served ? ModelPhase::kUnhealthy : phase;
 }
 
 std::string error_message(const WorkerParts& parts, const Ending& ending) {
@@ -27,6 +33,7 @@ std::string error_message(const WorkerParts& parts, const Ending& ending) {
   if (ending.stopping) return "the worker is shutting down";
   if (!parts.model->service().last_error().empty()) return parts.model->service().last_error();
   if (!parts.model->unwell().empty()) return "the model is unwell: " + parts.model->unwell();
+  if (!parts.proxy->service().last_error().empty()) return parts.proxy->service().last_error();
   if (!has_key(parts)) return parts.keys->last_error();
   if (!has_certificate(parts)) return parts.certificates->last_error();
   return {};
@@ -34,7 +41,7 @@ std::string error_message(const WorkerParts& parts, const Ending& ending) {
 
 WorkerState state_of(const WorkerParts& parts, const Ending& ending) {
   WorkerState state;
-  state.phase = phase_of(parts, ending);
+  state.phase = model_phase(parts, ending);
   state.public_keys = parts.keys->keys();
   state.max_perf = parts.model->figures().max_perf;
   state.load_seconds = parts.model->figures().load_seconds;
