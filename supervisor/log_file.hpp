@@ -24,6 +24,8 @@ struct LogFileLimits {
   std::chrono::seconds oldest{0};
   // Of all files together, whatever an earlier start with other limits has left; at least `largest`.
   std::uint64_t total = 64 << 20;
+
+  bool operator==(const LogFileLimits&) const = default;
 };
 
 class LogFile {

@@ -48,6 +48,7 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
     if (present.*field != read.*field) plan.needs_restart.emplace_back(name);
   };
   fixed("backend", &Settings::backend);
+  fixed("backend_dirs", &Settings::backend_dirs);
   fixed("run_dir", &Settings::run_dir);
   fixed("listen_address", &Settings::listen_address);
   fixed("port", &Settings::port);
@@ -61,9 +62,11 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
   fixed("log_format", &Settings::log_json);
   fixed("log_child_lines", &Settings::log_child_lines);
   fixed("model_log", &Settings::model_log);
+  fixed("logs", &Settings::logs);
   // Where the certificate lies is read at the start; that it has changed is noticed by itself.
   const bool same_tls = present.proxy.tls == read.proxy.tls &&
-                        present.tls.certificate == read.tls.certificate && present.tls.key == read.tls.key;
+                        present.tls.certificate == read.tls.certificate && present.tls.key == read.tls.key &&
+                        present.tls.sign_service.text() == read.tls.sign_service.text();
   if (!same_tls) plan.needs_restart.emplace_back("tls");
 
   // What read_settings doesn't know of the proxy's comes from the backend, which is looked at by itself.

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+
+#include "tests/common/run_until.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -98,6 +102,70 @@ TEST_F(ReloadPlanTest, NeverTouchesTheModel) {
                                                        "backend.json: startup", "backend.json: server/url"));
   EXPECT_EQ(made.settings.port, present.port);
   EXPECT_EQ(made.document, backend.document) << "it is said again with the next reload";
+}
+
+// Values other than the defaults; an integer or a boolean of the schema with a default needs none.
+const json kOthers = {{"/backend", "tgi"},
+                      {"/backend_dirs", {"elsewhere"}},
+                      {"/run_dir", "/elsewhere"},
+                      {"/log_level", "debug"},
+                      {"/log_format", "json"},
+                      {"/listen_address", "127.0.0.9"},
+                      {"/port", 4000},
+                      {"/session_port", 4001},
+                      {"/admin_address", "127.0.0.9"},
+                      {"/admin_port", 4002},
+                      {"/report_addresses", {"http://127.0.0.1:9"}},
+                      {"/public_url", "https://203.0.113.9:41234"},
+                      {"/public_key", "/elsewhere.pem"},
+                      {"/server_url", "http://127.0.0.1:5009"},
+                      {"/tls/certificate", "/elsewhere.crt"},
+                      {"/tls/key", "/elsewhere.key"},
+                      {"/tls/sign_url", "http://127.0.0.1:9/sign"},
+                      {"/model_log", "/var/log/model.log"},
+                      {"/proxy/user", "root"}};
+
+json another_value(const std::string& pointer, const json& schema) {
+  if (kOthers.contains(pointer)) return kOthers[pointer];
+  if (schema.value("type", "") == "boolean") return !schema.at("default").get<bool>();
+  return schema.at("default").get<std::int64_t>() + 1;
+}
+
+// A setting that the plan forgets could be changed in the file, and nothing would come of it or be said.
+TEST(ReloadPlanOfAFile, AppliesOrNamesEverySettingThatThereIs) {
+  const TemporaryFolder folder;
+  const auto read = [&](const json& file) {
+    std::ofstream(folder / "cppworker.json", std::ios::trunc) << file.dump();
+    const auto variable = [](const char* name) -> std::optional<std::string> {
+      if (std::string_view(name) == "UNSECURED") return "true";
+      return std::nullopt;
+    };
+    Flags flags;
+    flags.config = folder / "cppworker.json";
+    return read_settings(flags, variable, CPPWORKER_SOURCE_DIR).value();
+  };
+  const Settings present = read(json::object());
+  const json schema = json::parse(std::ifstream(CPPWORKER_SOURCE_DIR "/etc/cppworker.schema.json"));
+  int looked_at = 0;
+  const auto look = [&](const std::string& pointer, const json& about, const std::string& name) {
+    json file = json::object();
+    file[json::json_pointer(pointer)] = another_value(pointer, about);
+    const ReloadPlan made = plan_reload(present, {}, read(file), {});
+    std::vector<std::string> named = made.applied;
+    named.insert(named.end(), made.needs_restart.begin(), made.needs_restart.end());
+    EXPECT_THAT(named, testing::Contains(name)) << pointer;
+    ++looked_at;
+  };
+  for (const auto& [key, about] : schema["properties"].items()) {
+    if (key == "$schema") continue;
+    if (!about.contains("properties")) {
+      look("/" + key, about, key);
+      continue;
+    }
+    for (const auto& [inner, about_inner] : about["properties"].items())
+      look("/" + key + "/" + inner, about_inner, key == "proxy" ? "proxy/" + inner : key);
+  }
+  EXPECT_GT(looked_at, 30);
 }
 
 }  // namespace
