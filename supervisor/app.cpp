@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include "common/logging.hpp"
@@ -80,6 +81,20 @@ class WorkerApp {
     }
     if (parts_.reporter) parts_.reporter->poke();
     stop_.look_again();
+    if (reload_waits_) asio::post(parts_.io, [this] { reload_again(); });
+  }
+
+  // Two at once would be one too many: what the second has changed comes when the first has taken over, or
+  // failed.
+  void reload_when_possible() {
+    if (stop_.ending().stopping) return;
+    reload_waits_ = parts_.proxy->replacing();
+    if (reload_waits_) return spdlog::info("Reload: waits for the new proxy that is about to take over");
+    reload(parts_, read_settings_);
+  }
+
+  void reload_again() {
+    if (!parts_.proxy->replacing() && std::exchange(reload_waits_, false)) reload_when_possible();
   }
 
   void on_notice(ProxyNotice notice) {
@@ -132,8 +147,7 @@ class WorkerApp {
   void on_signal(int number) {
     switch (number) {
       case SIGHUP:
-        if (!stop_.ending().stopping) reload(parts_, read_settings_);
-        return;
+        return reload_when_possible();
       case SIGUSR1:
         return log_state();
       case SIGUSR2:
@@ -156,6 +170,7 @@ class WorkerApp {
   std::optional<CliAcceptor> cli_;
   WorkerState published_;
   bool announced_ = false;
+  bool reload_waits_ = false;
 };
 
 }  // namespace

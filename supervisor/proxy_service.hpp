@@ -20,6 +20,7 @@ class ProxyService {
   // Of the one that serves.
   Service& service() { return current_->service(); }
   const Service& service() const { return current_->service(); }
+  bool replacing() const { return next_ != nullptr; }  // one is about to take over
   std::size_t retiring() const;
   std::uint64_t failures() const;  // of all there ever were
 

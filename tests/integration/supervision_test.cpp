@@ -275,5 +275,45 @@ TEST(Supervision, WaitsForNobodyWhoReadsItsLog) {
   EXPECT_TRUE(eventually([&] { return worker.process().has_ended(); }));
 }
 
+// Symptom: /status and the reports had "error_msg": "" while no client got through.
+TEST(Supervision, SaysThatNobodyIsServedWhileNoProxyComesUp) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  const auto ready = [](const json& status) { return status["state"] == "ready"; };
+  const json before = worker.wait_for_status(ready);
+  ASSERT_FALSE(before.is_null());
+  const std::string ledger = worker.folder() + "/run/ledger";
+  std::filesystem::rename(ledger, ledger + ".moved");
+  ::kill(before["proxy"]["pid"], SIGKILL);
+  const auto says = [](const json& text) {
+    return text.get<std::string>().find("the proxy failed: the process ended: exit code 69") == 0;
+  };
+  EXPECT_FALSE(worker.wait_for_status([&](const json& status) { return says(status["error"]); }).is_null());
+  EXPECT_NE(worker.status()["state"], "ready");
+  EXPECT_EQ(get(worker.admin_port(), "/readyz").status, 503);
+  EXPECT_FALSE(
+      autoscaler.wait_for_report([&](const json& report) { return says(report["error_msg"]); }).is_null());
+  std::filesystem::rename(ledger + ".moved", ledger);
+  EXPECT_FALSE(worker.wait_for_status(ready).is_null());
+}
+
+TEST(Supervision, ReloadsOnceMoreWhenAReloadIsUnderWay) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  Worker worker(autoscaler, backend.name(), {}, backend.settings());
+  const std::string file = worker.folder() + "/cppworker.json";
+  json settings = json::parse(read_file(file, 1 << 16).value());
+  for (const int most : {5, 6}) {
+    settings["proxy"]["max_queue"] = most;
+    std::ofstream(file) << settings.dump();
+    worker.process().signal(SIGHUP);
+    // As soon as the new proxy is started; it takes a while to come up.
+    EXPECT_TRUE(most == 6 || worker.process().wait_for_line("Reload: proxy/max_queue has changed"));
+  }
+  EXPECT_TRUE(worker.process().wait_for_line("Reload: proxy/max_queue has changed"));
+  EXPECT_EQ(json::parse(read_file(worker.folder() + "/run/proxy.json", 1 << 20).value())["max_queue"], 6);
+}
+
 }  // namespace
 }  // namespace cppworker::testing
