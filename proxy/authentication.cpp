@@ -17,6 +17,10 @@ Refusal explain(const EnvelopeError& error, ProxyThread& thread) {
 // After a few wrong ones the key is asked for again: it may have been changed.
 void note_wrong_signature(ProxyCore& core) {
   if (core.wrong_signatures.fetch_add(1, std::memory_order_relaxed) + 1 < kFailuresBeforeRefetch) return;
+  auto now = std::chrono::steady_clock::now();
+  auto asked = core.key_asked.load(std::memory_order_relaxed);
+  // Of several threads one asks.
+  if (now - asked < kRefetchPause || !core.key_asked.compare_exchange_strong(asked, now)) return;
   core.wrong_signatures.store(0, std::memory_order_relaxed);
   core.ask_for_key();
 }

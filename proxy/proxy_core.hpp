@@ -36,6 +36,8 @@ namespace cppworker {
 // Wrong signatures, over all threads, after which the public key is asked for again. Good ones in between
 // don't count: after a change of keys, clients with the old key's routes go on for a while.
 inline constexpr int kFailuresBeforeRefetch = 3;
+// But no more often than this: forged ones come by the thousand, and each question wakes the supervisor.
+inline constexpr std::chrono::seconds kRefetchPause{1};
 
 // Takes a line of the access log (access_log.hpp), without its end.
 using AccessLog = std::function<void(const std::string& line)>;
@@ -53,8 +55,11 @@ struct ProxyCore {
   ConnectionLimits connection_limits;
   RelayLimits relay_limits;
   std::atomic<int> wrong_signatures{0};  // since the key was last asked for
-  std::atomic<std::int64_t> connections{0};
   std::atomic<int> newcomers{0};         // requests that wait for a server they have never met (newcomer.hpp)
+  std::atomic<std::chrono::steady_clock::time_point> key_asked{};
+  std::atomic<std::int64_t> connections{0};          // by the public door
+  std::atomic<std::int64_t> session_connections{0};  // by the other one
+  std::atomic<std::int64_t> answering{0};            // requests that were let in, and refusals being written
   std::atomic<bool> retiring{false};     // another proxy accepts now: connections end with their next answer
   std::function<void()> ask_for_key;     // thread-safe
   std::function<void()> ask_for_update;  // the same

@@ -222,7 +222,12 @@ TEST_F(HandlerChainTest, SeveralWrongSignaturesAskForTheKeyAgain) {
   EXPECT_EQ(proxy().key_requests(), 0);
   refused_body(wrong);
   EXPECT_EQ(proxy().key_requests(), 1);
-  for (int i = 0; i < kFailuresBeforeRefetch; ++i) refused_body(wrong);
+  // Forged ones by the thousand don't wake the supervisor by the thousand.
+  proxy().core().key_asked = std::chrono::steady_clock::now() + std::chrono::hours(1);
+  for (int i = 0; i < 3 * kFailuresBeforeRefetch; ++i) refused_body(wrong);
+  EXPECT_EQ(proxy().key_requests(), 1);
+  proxy().core().key_asked = std::chrono::steady_clock::now() - kRefetchPause;
+  refused_body(wrong);
   EXPECT_EQ(proxy().key_requests(), 2);
 }
 
