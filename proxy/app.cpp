@@ -237,7 +237,7 @@ class ProxyApp {
   Awaitable<> report_retired() {
     // Not at once: one may have been accepted already that isn't counted yet.
     do co_await sleep_for(kDrainCheck);
-    while (core_.connections.load() > 0);
+    while (core_.connections.load() + core_.session_connections.load() > 0);
     control_->send(ProxyNotice::kDrained);
   }
 

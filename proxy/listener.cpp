@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "common/logging.hpp"
+#include "proxy/counted.hpp"
 #include "proxy/error_response.hpp"
 #include "proxy/handler_chain.hpp"
 #include "proxy/request.hpp"
@@ -44,10 +45,11 @@ void refuse_connection(tcp::socket socket, std::string_view text, bool tls) {
   socket.shutdown(tcp::socket::shutdown_both, ignored);
 }
 
-// A client, and its place in its address's share.
+// A client, its place in its address's share, and among all that came by its door.
 struct Accepted {
   tcp::socket socket;
   ClientShares::Place client;
+  Counted counted;
 };
 
 void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
@@ -55,17 +57,13 @@ void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
   TlsContext tls = door == Door::kPublic ? thread.live.tls : nullptr;
   // Before there is a certificate nobody can be served, and never without TLS where there is to be TLS. The
   // end at once tells a client to try again, which a handshake that goes nowhere wouldn't.
-  if (door == Door::kPublic && thread.core.settings.tls && !tls) {
-    thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
-    return;
-  }
+  if (door == Door::kPublic && thread.core.settings.tls && !tls) return;
   auto connection =
       std::make_shared<Connection>(std::move(accepted.socket), std::move(tls), thread.core.connection_limits,
                                    std::move(accepted.client), thread.ticker);
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
   asio::co_spawn(thread.io, run_connection(connection, thread, door),
-                 [connection, &thread](std::exception_ptr failure) {
-                   thread.core.connections.fetch_sub(1, std::memory_order_relaxed);
+                 [connection, counted = std::move(accepted.counted)](std::exception_ptr failure) {
                    if (!failure) return;
                    connection->finish_request();  // its watchers point into what the exception took down
                    connection->close();
@@ -78,6 +76,9 @@ void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
 Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<ProxyThread>>& threads,
                          Door door) {
   ProxyCore& core = threads.front()->core;
+  const bool is_public = door == Door::kPublic;
+  std::atomic<std::int64_t>& open = is_public ? core.connections : core.session_connections;
+  const std::int64_t most = is_public ? core.settings.max_connections : kMostSessionConnections;
   bool failing = false;
   for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
     ProxyThread& thread = *threads[turn % threads.size()];
@@ -93,12 +94,11 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
     failing = false;
     core.ledger.count(Counter::kConnectionsAccepted);
     // What comes by the door for sessions comes from this machine.
-    const bool is_public = door == Door::kPublic;
     auto refuse_it = [&](Counter counter, std::string_view text) {
       core.ledger.count(counter);
       refuse_connection(std::move(socket), text, is_public && core.settings.tls);
     };
-    if (core.connections.load(std::memory_order_relaxed) >= core.settings.max_connections) {
+    if (open.load(std::memory_order_relaxed) >= most) {
       refuse_it(Counter::kConnectionsRefusedFull, "proxy: too many connections");
       continue;
     }
@@ -108,10 +108,10 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
       refuse_it(Counter::kConnectionsRefusedAddress, "proxy: too many connections from this address");
       continue;
     }
-    core.connections.fetch_add(1, std::memory_order_relaxed);
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
-    auto accepted = std::make_shared<Accepted>(Accepted{std::move(socket), std::move(*client)});
+    auto accepted =
+        std::make_shared<Accepted>(Accepted{std::move(socket), std::move(*client), Counted(open)});
     asio::post(thread.io,
                [accepted, &thread, door] { start_connection(std::move(*accepted), thread, door); });
   }

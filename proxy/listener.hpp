@@ -13,6 +13,10 @@
 
 namespace cppworker {
 
+// The inference server's connections for ending sessions: they have places of their own, so that those who
+// fill the public port don't keep it from that. Each is there for one short request.
+inline constexpr std::size_t kMostSessionConnections = 32;
+
 // Runs until the acceptor is closed. Only the public door has TLS, where there is any.
 Awaitable<> run_listener(asio::ip::tcp::acceptor& acceptor,
                          std::vector<std::unique_ptr<ProxyThread>>& threads, Door door);

@@ -65,7 +65,7 @@ struct ProxyCore {
   std::function<void()> ask_for_update;  // the same
   // The same: has the other proxies look at the ledger (common/worker_state.hpp, kLookMessage).
   std::function<void()> tell_others = [] {};
-  AccessLog access_log = {};             // the same; empty: there is none
+  AccessLog access_log = {};  // the same; empty: there is none
 };
 
 // The state that the supervisor sent last, as one thread sees it. Replaced by a handler on that thread: no

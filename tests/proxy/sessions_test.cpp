@@ -1,6 +1,8 @@
 // Sessions as clients see them (protocol section 5), from their creation to their end.
 #include <nlohmann/json.hpp>
 
+#include "proxy/counted.hpp"
+#include "proxy/listener.hpp"
 #include "proxy/session_keeper.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
@@ -451,6 +453,26 @@ TEST_F(SessionsTest, TheirOwnPortEndsThemAndDoesNothingElse) {
   EXPECT_EQ(at_the_port(asking("end", id, next_route())).status(), 401);
   EXPECT_EQ(at_the_port(asking("end", id, route)).status(), 200);
   expect_server_not_called();
+}
+
+TEST_F(SessionsTest, ThoseWhoFillThePublicPortDoNotFillThatOne) {
+  setup_.settings.max_connections = 2;
+  Route route = next_route();
+  std::string id = open(route);
+  const Counted stranger(proxy().core().connections), another(proxy().core().connections);
+  EXPECT_EQ(connect().read_response().status(), 503);
+  EXPECT_EQ(RawClient(proxy().session_port()).exchange(asking("end", id, route)).status(), 200);
+}
+
+TEST_F(SessionsTest, NorDoTheyFillThePublicOne) {
+  std::vector<RawClient> crowd;
+  for (std::size_t i = 0; i < kMostSessionConnections + 1; ++i) crowd.emplace_back(proxy().session_port());
+  proxy().settle();
+  EXPECT_EQ(proxy().core().session_connections, static_cast<std::int64_t>(kMostSessionConnections));
+  EXPECT_EQ(proxy().core().connections, 0);
+  crowd.clear();
+  proxy().settle();
+  EXPECT_EQ(proxy().core().session_connections, 0);
 }
 
 }  // namespace
