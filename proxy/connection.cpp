@@ -177,6 +177,7 @@ Awaitable<std::optional<Refusal>> Connection::read_head() {
   set_deadline(limits_.head);
   std::optional<Refusal> refusal;
   std::size_t searched = 0;
+  HeadProgress progress;
   while (true) {
     // An empty line before the request is a slip of old clients (RFC 9112 section 2.2).
     while (searched == 0 && buffered().starts_with("\r\n")) buffer_.consume(2);
@@ -186,7 +187,7 @@ Awaitable<std::optional<Refusal>> Connection::read_head() {
       refusal = take_head(end + 4);
       break;
     }
-    if (auto problem = check_unfinished_head(text)) {
+    if (auto problem = check_unfinished_head(text, progress)) {
       refusal = refuse_and_close(problem->status, problem->text);
       break;
     }

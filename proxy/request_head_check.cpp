@@ -191,17 +191,20 @@ std::optional<HeadProblem> check_trailers(std::string_view trailers) {
   return std::nullopt;
 }
 
-std::optional<HeadProblem> check_unfinished_head(std::string_view head) {
+std::optional<HeadProblem> check_unfinished_head(std::string_view head, HeadProgress& progress) {
   // The last line may go on; every one before it must be whole already.
-  std::string_view line;
-  bool first = true;
-  while (head.find('\n') != std::string_view::npos) {
-    if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
+  while (true) {
+    std::size_t end = head.find('\n', progress.seen);
+    if (end == std::string_view::npos) break;
+    std::string_view rest = head.substr(progress.line), line;
+    if (!next_line(rest, line)) return malformed("proxy: lines must end in CR LF");
     RequestLine read;
-    if (first)
+    if (progress.line == 0)
       if (auto problem = check_request_line(line, read)) return problem;
-    first = false;
+    progress.line = progress.seen = end + 1;
   }
+  progress.seen = head.size();
+  bool first = progress.line == 0;
   // A first line of another protocol (TLS, say) is told apart by its first bytes.
   bool empty_line_begins = head == "\r";  // before the request, where it is passed over
   if (first && !head.empty() && !empty_line_begins &&

@@ -31,8 +31,17 @@ std::optional<HeadProblem> check_request_head(std::string_view head);
 std::string_view origin_form(std::string_view target);
 
 // As check_request_head, of a head that isn't complete yet, as far as it can be told: for bytes that will
-// never become a good head, so that nobody waits for the rest. `head` is what has come so far.
-std::optional<HeadProblem> check_unfinished_head(std::string_view head);
+// never become a good head, so that nobody waits for the rest. `head` is what has come so far, and `progress` how far that
+// was looked at already: a head that comes byte by byte is read once, not once for each byte.
+struct HeadProgress {
+  std::size_t line = 0;  // where the line begins that may go on; those before it are good
+  std::size_t seen = 0;  // up to here there is no end of it
+};
+std::optional<HeadProblem> check_unfinished_head(std::string_view head, HeadProgress& progress);
+inline std::optional<HeadProblem> check_unfinished_head(std::string_view head) {
+  HeadProgress none;
+  return check_unfinished_head(head, none);
+}
 
 // Of a chunked body's trailers, whose end is the empty line at the end of `trailers`: their lines must be as
 // a head's are, and none may say where a request ends or for whom it is (RFC 9110 section 6.5.1). They aren't

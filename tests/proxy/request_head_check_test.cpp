@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 namespace cppworker {
@@ -97,6 +98,33 @@ TEST(RequestHeadCheckTest, TellsEarlyWhatWillNeverBeAHead) {
   EXPECT_FALSE(check_unfinished_head("\r"));  // an empty line before it, of which one byte has come
   EXPECT_TRUE(check_unfinished_head("\rG"));
   EXPECT_FALSE(check_unfinished_head("GET / HTTP/1.1\r\nHost: h\r"));
+}
+
+TEST(RequestHeadCheckTest, TellsTheSameWhereverTheHeadIsCut) {
+  for (std::string_view head :
+       {"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n", "GET / HTTP/1.1\r\nA: b\nC", "GET /\r\n",
+        "GET / HTTP/1.1\r\nA\rB: c\r\n", "\rG", "GET / HTTP/1.1\r\n\nA: b\r\n"}) {
+    HeadProgress progress;
+    std::optional<HeadProblem> problem;
+    for (std::size_t size = 0; size <= head.size() && !problem; ++size) {
+      problem = check_unfinished_head(head.substr(0, size), progress);
+      EXPECT_EQ(problem.has_value(), check_unfinished_head(head.substr(0, size)).has_value())
+          << head.substr(0, size);
+    }
+  }
+}
+
+// One head of 16 KiB that came byte by byte was 130 MB of reading, for anybody who asked.
+TEST(RequestHeadCheckTest, LooksAtEachByteOfAHeadOnce) {
+  std::string head = "GET / HTTP/1.1\r\nHost: h\r\nX: half";
+  HeadProgress progress;
+  EXPECT_FALSE(check_unfinished_head(head, progress));
+  EXPECT_EQ(progress.line, head.find("X: "));
+  EXPECT_EQ(progress.seen, head.size());
+  // What was looked at may be anything now.
+  std::fill(head.begin(), head.end(), '\n');
+  EXPECT_FALSE(check_unfinished_head(head, progress));
+  EXPECT_FALSE(check_unfinished_head(head + " and the rest", progress));
 }
 
 }  // namespace
