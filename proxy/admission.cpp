@@ -38,14 +38,16 @@ Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_p
 Admission::Reservation Admission::reserve_now(const WaiterPtr& waiter, Clock::time_point now) {
   const Demand& demand = waiter->demand_;
   std::chrono::duration<double> backlog = rate_.backlog(now);
-  if (demand.longest_wait && backlog > *demand.longest_wait)
-    return {Place::kTooLong, rounded(backlog - *demand.longest_wait)};
   bool in = takes_at_once(now);
   if (!in) {
+    if (demand.longest_wait && backlog > *demand.longest_wait) {
+      fill(now);  // whom the others may take to be waiting isn't
+      return {Place::kTooLong, rounded(backlog - *demand.longest_wait)};
+    }
     bool room = queue_.size() < limits_.queue_requests && demand.bytes <= limits_.queue_bytes - queued_bytes_;
     // A place becomes free with each request that ends.
     if (!room) {
-      fill(now);  // whom the others may take to be waiting isn't
+      fill(now);  // as above
       return {Place::kFull,
               rounded(backlog / static_cast<double>(std::max<std::size_t>(rate_.outstanding(), 1)))};
     }

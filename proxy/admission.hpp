@@ -1,7 +1,7 @@
 // How many requests are at the inference server at once: unlimited, N, or strictly one, with a bounded
 // first-in-first-out queue before it.
 //
-//   reserve():  the wait would be too long -> too long;  fewer than N inside -> in;
+//   reserve():  fewer than N inside -> in;  the wait would be too long -> too long;
 //               the queue has room -> queued;  else full
 //   wait():     queued -> in, when those before have left
 //   leave():    the first of the queue goes in, in the place that became free

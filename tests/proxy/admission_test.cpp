@@ -177,6 +177,17 @@ TEST_F(AdmissionTest, RefusesWhoWouldWaitTooLongAndSaysWhenToComeBack) {
   EXPECT_EQ(admission.reserve(waiter(demand), now_).place, Place::kQueued) << "as it was told";
 }
 
+// What is under way on the other places is no wait of whoever finds one free.
+TEST_F(AdmissionTest, NobodyIsRefusedForTheWaitWhilePlacesAreFree) {
+  Admission admission(limits(4, 1));
+  admission.declare_rate(1000);
+  Demand demand;
+  demand.work_milli = 30'000;
+  demand.longest_wait = std::chrono::seconds(1);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(admission.reserve(waiter(demand), now_).place, Place::kIn) << i;
+  EXPECT_EQ(admission.reserve(waiter(demand), now_).place, Place::kTooLong);
+}
+
 TEST_F(AdmissionTest, AFullQueueTellsTheTimeOfOneRequest) {
   Admission admission(limits(1, 1));
   admission.declare_rate(1000);
