@@ -14,13 +14,20 @@
 
 namespace cppworker {
 
-enum class AbortCause { kNone, kClientGone, kTimedOut, kSessionEnded };
+enum class AbortCause {
+  kNone,
+  kClientGone,
+  kClientSlow,  // it is there, but doesn't take what it is sent: no failure of the worker's
+  kTimedOut,
+  kSessionEnded,
+};
 
 class ActiveRequest {
  public:
   using Clock = Deadlined::Clock;
 
-  explicit ActiveRequest(Deadlined& deadline) : deadline_(deadline) {}
+  // `client`: its connection.
+  ActiveRequest(Deadlined& deadline, asio::ip::tcp::socket& client) : deadline_(deadline), client_(client) {}
 
   // From here on the whole request may take `limit`, whatever its phases are allowed.
   void begin(Clock::duration limit) {
@@ -32,11 +39,15 @@ class ActiveRequest {
     return whole_until_ == Clock::time_point::max() ? Clock::duration{0} : Clock::now() - begun_;
   }
   // The phase that begins may take `limit`.
-  void begin_phase(Clock::duration limit) {
-    deadline_.set_deadline_at(std::min(Clock::now() + limit, whole_until_));
+  void begin_phase(Clock::duration limit) { begin_phase_until(Clock::now() + limit, AbortCause::kTimedOut); }
+  // The same for a phase that lasts until the client has taken something.
+  void begin_write_phase(Clock::duration limit) {
+    begin_phase_until(Clock::now() + limit, AbortCause::kClientSlow);
   }
   void end_phase() { deadline_.clear_deadline(); }
   Clock::time_point whole_until() const { return whole_until_; }
+  // What the end of the phase's time means.
+  AbortCause late() const { return late_; }
 
   // What the request waits for at the moment; nullptr when it doesn't any more.
   void set_upstream(asio::ip::tcp::socket* socket) { upstream_ = socket; }
@@ -46,15 +57,19 @@ class ActiveRequest {
     waiter_ = std::move(waiter);
   }
 
-  // Ends whatever the request waits for: its place in the queue, a pause, or the connection to the inference
-  // server, which is closed at once so that the server stops computing for nobody. Only the first cause
-  // counts.
+  // Ends whatever the request waits for: its place in the queue, a pause, the connection to the inference
+  // server, which is closed at once so that the server stops computing for nobody, or the client, which may
+  // be there and not read. Only the first cause counts. Comes again with the deadline, while the request is
+  // still there: a cancellation between two steps of a write is lost.
   void abort(AbortCause cause) {
+    constexpr std::chrono::seconds kAgain{1};
     if (cause_ == AbortCause::kNone) cause_ = cause;
+    deadline_.set_deadline(kAgain);
     if (waiter_) admission_->give_up(waiter_);
     if (pause_ != nullptr) pause_->cancel();
     boost::system::error_code ignored;
     if (upstream_ != nullptr) upstream_->close(ignored);
+    client_.cancel(ignored);
   }
   AbortCause cause() const { return cause_; }
   bool aborted() const { return cause_ != AbortCause::kNone; }
@@ -70,10 +85,16 @@ class ActiveRequest {
   }
 
  private:
+  void begin_phase_until(Clock::time_point end, AbortCause late) {
+    late_ = end < whole_until_ ? late : AbortCause::kTimedOut;
+    deadline_.set_deadline_at(std::min(end, whole_until_));
+  }
+
   Deadlined& deadline_;
+  asio::ip::tcp::socket& client_;
   Clock::time_point begun_{};
   Clock::time_point whole_until_ = Clock::time_point::max();
-  AbortCause cause_ = AbortCause::kNone;
+  AbortCause cause_ = AbortCause::kNone, late_ = AbortCause::kTimedOut;
   asio::ip::tcp::socket* upstream_ = nullptr;
   asio::steady_timer* pause_ = nullptr;
   Admission* admission_ = nullptr;

@@ -102,7 +102,7 @@ Connection::Connection(asio::ip::tcp::socket socket, TlsContext tls, const Conne
     : stream_(std::move(socket), std::move(tls)),
       limits_(limits),
       client_(std::move(client)),
-      active_(*this) {
+      active_(*this, stream_.socket()) {
   ticker.watch(*this);
 }
 
@@ -371,9 +371,6 @@ void Connection::watch_by_reading() {
 void Connection::on_client_gone() {
   watching_ = false;
   active_.abort(AbortCause::kClientGone);
-  // It may have only said so, and left what is being written to it unread.
-  error_code ignored;
-  stream_.socket().cancel(ignored);
 }
 
 Awaitable<> Connection::stop_watching() {
@@ -417,10 +414,7 @@ void Connection::on_deadline() {
     stream_.socket().cancel(ignored);
     set_deadline(kDeadlineAgain);
   } else if (head_) {
-    active_.abort(AbortCause::kTimedOut);
-    // A client that doesn't read keeps a write pending that only this ends.
-    stream_.socket().cancel(ignored);
-    set_deadline(kDeadlineAgain);
+    active_.abort(active_.late());
   } else {
     close();  // idle for too long
   }

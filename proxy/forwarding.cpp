@@ -67,7 +67,8 @@ Refusal explain(const RelayResult& result, AbortCause cause) {
 }
 
 Outcome outcome_of(const RelayResult& result, AbortCause cause) {
-  bool left = cause == AbortCause::kClientGone || cause == AbortCause::kSessionEnded;
+  bool left = cause == AbortCause::kClientGone || cause == AbortCause::kClientSlow ||
+              cause == AbortCause::kSessionEnded;
   if (result.end == RelayEnd::kAborted && left) return Outcome::kCancelled;
   bool served = result.end == RelayEnd::kComplete && is_served(result);
   return served ? Outcome::kServed : Outcome::kErrored;

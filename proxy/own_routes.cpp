@@ -24,7 +24,7 @@ constexpr std::array kRoutes = {
 
 Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, Request& request) {
   std::string response = ping_response(request.keep_alive, connection.is_head_request());
-  connection.active().begin_phase(thread.core.relay_limits.write);
+  connection.active().begin_write_phase(thread.core.relay_limits.write);
   bool written = co_await connection.write(response);
   connection.active().end_phase();
   request.answered = {200, response.size(), {}, name_of(Outcome::kServed)};

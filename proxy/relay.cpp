@@ -404,7 +404,7 @@ class Relay {
 
   // False when the client didn't take it.
   Awaitable<bool> send_rest(std::span<const asio::const_buffer> left) {
-    active_.begin_phase(limits_.write);
+    active_.begin_write_phase(limits_.write);
     // As in send_rest_of_request: an abort that comes between two writes to a client that hardly reads.
     auto all = [this](const error_code& failed, std::size_t) {
       return failed || aborted() ? 0 : kWriteAtMost;

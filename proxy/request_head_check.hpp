@@ -31,8 +31,8 @@ std::optional<HeadProblem> check_request_head(std::string_view head);
 std::string_view origin_form(std::string_view target);
 
 // As check_request_head, of a head that isn't complete yet, as far as it can be told: for bytes that will
-// never become a good head, so that nobody waits for the rest. `head` is what has come so far, and `progress` how far that
-// was looked at already: a head that comes byte by byte is read once, not once for each byte.
+// never become a good head, so that nobody waits for the rest. `head` is what has come so far, and `progress`
+// how far that was looked at already: a head that comes byte by byte is read once, not once for each byte.
 struct HeadProgress {
   std::size_t line = 0;  // where the line begins that may go on; those before it are good
   std::size_t seen = 0;  // up to here there is no end of it

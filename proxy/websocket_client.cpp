@@ -195,9 +195,9 @@ Awaitable<bool> WebSocketClient::write(std::string_view bytes) {
 Awaitable<bool> WebSocketClient::send(std::string_view bytes) {
   while (writing_) co_await sleep_until_rung(main_bell_);
   if (closing_)
-    active_.begin_phase(kCloseWait);
+    active_.begin_write_phase(kCloseWait);
   else
-    active_.begin_phase(thread_.core.relay_limits.write);
+    active_.begin_write_phase(thread_.core.relay_limits.write);
   bool taken = co_await write(bytes);
   resume_phase();
   co_return taken;

@@ -75,7 +75,7 @@ class WebSocketSession {
   }
 
   Awaitable<bool> write_head(std::string_view head, int status) {
-    active_.begin_phase(thread_.core.relay_limits.write);
+    active_.begin_write_phase(thread_.core.relay_limits.write);
     bool written = co_await connection_.write(head);
     active_.end_phase();
     Answered& answered = request_.answered;
@@ -301,7 +301,8 @@ class WebSocketSession {
     }
     // A client that closes in order has what it wanted, as soon as it has anything.
     if (client_.close_code()) return from_server_.messages() > 0 ? Outcome::kServed : Outcome::kCancelled;
-    return cause == AbortCause::kClientGone ? Outcome::kCancelled : Outcome::kErrored;
+    const bool left = cause == AbortCause::kClientGone || cause == AbortCause::kClientSlow;
+    return left ? Outcome::kCancelled : Outcome::kErrored;
   }
 
   // As far as it can be told: it broke off, closed for a failure of its own, or answered with one.
@@ -329,6 +330,7 @@ class WebSocketSession {
     switch (active_.cause()) {
       case AbortCause::kClientGone:
         return {};
+      case AbortCause::kClientSlow:
       case AbortCause::kTimedOut:
         return {Goodbye::Kind::kSay, kCloseGoingAway, R"({"error":"proxy: out of time"})"};
       case AbortCause::kSessionEnded:

@@ -56,6 +56,32 @@ TEST_F(AccountingTest, ARequestIsInTheBooksWhileItIsServed) {
   expect_finished({41}, {});
 }
 
+// It is the client's own doing, and no failure that the worker should be blamed for.
+TEST_F(AccountingTest, AClientThatDoesNotReadMakesACancelledRequest) {
+  setup_.relay_limits.write = seconds(1000);
+  setup_.relay_limits.between = seconds(100'000);
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+  send_until_stuck(call.server);
+  proxy().pass_time(seconds(2000));
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  EXPECT_EQ(proxy().books().totals.cancelled, (Amount{3000, 1}));
+  EXPECT_EQ(proxy().counted(Counter::kUpstreamFailures), 0u);
+  expect_finished({1}, {});
+}
+
+// But a request that takes longer than any may is one, whoever is slow when its time is up.
+TEST_F(AccountingTest, ARequestWhoseTimeIsUpIsErroredAlsoWhileItsClientDoesNotRead) {
+  setup_.relay_limits.write = seconds(100'000);
+  setup_.relay_limits.whole = seconds(1000);
+  Exchange call = begin(generate_as(1));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+  send_until_stuck(call.server);
+  proxy().pass_time(seconds(2000));
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  expect_finished({}, {1});
+}
+
 TEST_F(AccountingTest, AStreamIsInTheBooksUpToItsEnd) {
   Exchange call = begin(generate_as(1));
   call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));

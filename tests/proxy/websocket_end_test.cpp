@@ -195,7 +195,7 @@ TEST_P(WebSocketEndTest, AClientThatDoesNotReadIsCutOff) {
   proxy().pass_time(seconds(200));
   expect_gone(talk.server);
   talk.client.close();
-  expect_booked(0, 1, 0);
+  expect_booked(0, 0, 1);
   EXPECT_EQ(proxy().core().connections, 0);
 }
 
