@@ -71,6 +71,7 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
     bool in = co_await await_turn(connection.active(), thread, request);
     co_await connection.stop_watching();
     if (!in) {
+      request.in_session = {};
       AbortCause cause = connection.active().cause();
       request.entry.finish(cause == AbortCause::kTimedOut ? Outcome::kErrored : Outcome::kCancelled);
       if (cause == AbortCause::kClientGone) {
@@ -81,6 +82,7 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
     }
   }
   RelayResult result = co_await forward(connection, thread, request, true);
+  request.in_session = {};
   Outcome outcome = outcome_of(result, connection.active().cause());
   request.place.leave(outcome == Outcome::kServed);
   request.entry.finish(outcome, result.first_byte_seconds);

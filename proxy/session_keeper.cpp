@@ -18,6 +18,9 @@ using Clock = std::chrono::steady_clock;
 // Its answer is thrown away.
 constexpr std::size_t kLargestOnCloseAnswer = 1 << 20;
 
+// How often it is looked whether a session's requests have ended: they do in a turn of their loops.
+constexpr std::chrono::milliseconds kRequestsLook{5};
+
 const Endpoint* post_endpoint(const EndpointTable& endpoints, std::string_view path) {
   return endpoints.find("POST", path).endpoint;
 }
@@ -87,11 +90,19 @@ Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
   entry.finish(served ? Outcome::kServed : Outcome::kErrored);
 }
 
+// Each is told on its own thread, and gone when that has closed its connection to the inference server.
+Awaitable<> end_requests(ProxyThread& thread, const std::string& id) {
+  SessionRequests& requests = thread.core.session_requests;
+  requests.close(id);
+  thread.core.tell_others();
+  const auto until = Clock::now() + kRequestsEndLimit;
+  while (requests.has(id) && Clock::now() < until) co_await sleep_for(kRequestsLook);
+}
+
 }  // namespace
 
 Awaitable<> close_session(ProxyThread& thread, SessionRecord session) {
-  thread.core.session_requests.close(session.id);
-  thread.core.tell_others();
+  co_await end_requests(thread, session.id);
   if (!session.on_close_route.empty()) co_await call_on_close(thread, session);
   thread.core.ledger.remove_session(session.id);
 }

@@ -18,11 +18,14 @@ inline constexpr std::chrono::seconds kSessionSweep{5};
 // replacing this one or being replaced by it, may have ended it. It says so at once, by way of the
 // supervisor; this is for a word that gets lost. One look at the ledger for each session.
 inline constexpr std::chrono::seconds kSessionLook{1};
+// A session's open requests end before its end is told to the inference server (protocol section 5). Those
+// that don't in this time, because their thread hangs, are passed over.
+inline constexpr std::chrono::seconds kRequestsEndLimit{5};
 // The POST to on_close_route, its wait for a place at the inference server included (protocol section 5).
 inline constexpr std::chrono::seconds kOnCloseLimit{10};
 
-// `session` is ours to close, by Ledger::begin_close_session. Ends its open requests, tells the inference
-// server, and removes it. Nothing of it fails: what the inference server says doesn't matter.
+// `session` is ours to close, by Ledger::begin_close_session. Ends its open requests, and then tells the
+// inference server, and removes it. Nothing of it fails: what the inference server says doesn't matter.
 Awaitable<> close_session(ProxyThread& thread, SessionRecord session);
 
 // Closes the sessions that have expired, and those whose closing came to nothing: each by a coroutine of its

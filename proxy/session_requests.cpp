@@ -53,6 +53,11 @@ std::size_t SessionRequests::close(std::string_view session_id) {
   return open;
 }
 
+bool SessionRequests::has(std::string_view session_id) const {
+  std::lock_guard lock(mutex_);
+  return entries_.find(session_id) != entries_.end();
+}
+
 std::vector<std::string> SessionRequests::ids() const {
   std::lock_guard lock(mutex_);
   std::vector<std::string> ids;

@@ -58,6 +58,9 @@ class SessionRequests {
   // requests of the session were open.
   std::size_t close(std::string_view session_id);
 
+  // Whether any request of the session is open.
+  bool has(std::string_view session_id) const;
+
   // Sessions that have open requests here, each once.
   std::vector<std::string> ids() const;
 

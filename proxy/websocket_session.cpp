@@ -320,6 +320,7 @@ class WebSocketSession {
   void finish(Outcome outcome) {
     request_.answered.outcome = name_of(outcome);
     request_.place.leave(outcome == Outcome::kServed && !is_open());
+    request_.in_session = {};
     request_.entry.finish(outcome, first_byte_);
     if (!is_open() && failed_by_server()) thread_.core.ledger.count(Counter::kUpstreamFailures);
   }

@@ -327,6 +327,41 @@ TEST_F(SessionsTest, TheEndCutsItsOpenRequestsOff) {
   EXPECT_EQ(stranger.client.read_response().body, "ok");
 }
 
+TEST_F(SessionsTest, TheEndDoesNotWaitForAClientThatDoesNotRead) {
+  Route route = next_route();
+  std::string id = open(route);
+  Exchange call = begin(generate_in(id, route));
+  call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+  send_until_stuck(call.server);
+  EXPECT_EQ(ask("end", id, route).status(), 200);
+  EXPECT_NE(call.server.wait_for_end(), End::kOpen);
+  LedgerSnapshot books = proxy().books();
+  EXPECT_THAT(books.in_flight, IsEmpty());
+  EXPECT_EQ(books.totals.cancelled.requests, 1);
+}
+
+// The server is told of the end when nothing of the session goes on there any more.
+TEST_F(SessionsTest, TheEndIsToldWhenItsOpenRequestsHaveEnded) {
+  Route route = next_route();
+  std::string id = open(route, R"({"on_close_route": "/close"})");
+  // A request whose thread hasn't come to ending it yet.
+  bool told = false;
+  SessionRequests::Handle slow;
+  on_the_thread([&](ProxyThread& thread) {
+    slow = thread.core.session_requests.add(id, thread.io.get_executor(), [&] { told = true; });
+  });
+  RawClient client = connect();
+  client.send(asking("end", id, route));
+  proxy().settle();
+  on_the_thread([&](ProxyThread&) { EXPECT_TRUE(told); });
+  EXPECT_FALSE(server_.is_called());
+  on_the_thread([&](ProxyThread&) { slow = {}; });
+  UpstreamConnectionInTest server = server_.accept();
+  EXPECT_EQ(server.read_request().target(), "/close");
+  server.answer(200, "");
+  EXPECT_EQ(client.read_response().status(), 200);
+}
+
 TEST_F(SessionsTest, TheEndReachesARequestInTheQueue) {
   setup_.backend.max_concurrency = 1;
   Route route = next_route();
