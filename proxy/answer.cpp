@@ -7,9 +7,11 @@ Awaitable<bool> answer(Connection& connection, ProxyThread& thread, Request& req
   bool keep_alive = request.keep_alive && !refusal.close && !connection.body_unread();
   std::string response = refusal_response(refusal, keep_alive, request.id);
   if (connection.is_head_request()) response.resize(response.size() - refusal.body.size());
-  connection.active().begin_phase(thread.core.relay_limits.write);
+  std::optional<Counted> answering(thread.core.answering);
+  connection.active().begin_write_phase(thread.core.relay_limits.write);
   bool written = co_await connection.write(response);
   connection.active().end_phase();
+  answering.reset();  // a refused client may linger as it likes: a drain doesn't wait for that
   Answered& answered = request.answered;
   answered.status = refusal.status;
   answered.bytes += written ? response.size() : 0;

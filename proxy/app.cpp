@@ -266,13 +266,14 @@ class ProxyApp {
     }
   }
 
-  // Tells the supervisor when no request of this proxy is in the books any more.
+  // Tells the supervisor when no request of this proxy is in the books any more, and none is being answered:
+  // those without a signature aren't in the books, and the others leave them before their answer's last byte.
   Awaitable<> report_drained() {
     while (true) {
       LedgerSnapshot books = core_.ledger.snapshot();
       bool mine = std::any_of(books.in_flight.begin(), books.in_flight.end(),
                               [&](const InFlightRequest& request) { return request.owner == core_.owner; });
-      if (!mine) break;
+      if (!mine && core_.answering.load() == 0) break;
       co_await sleep_for(kDrainCheck);
     }
     control_->send(ProxyNotice::kDrained);

@@ -130,6 +130,7 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   if (request.endpoint->definition.auth == EndpointDefinition::Auth::kNone) {
     if (auto refusal = admit_unsigned(connection.stream().get_executor(), thread, request))
       co_return co_await answer(connection, thread, request, *refusal);
+    request.counted = Counted(core.answering);
     if (!connection.body().empty()) request.forward.push_back(connection.body());
     RelayResult result = co_await forward(connection, thread, request, false);
     request.place.leave(false);
@@ -154,6 +155,7 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
     co_return co_await answer(connection, thread, request, *refusal);
 
   // forward, account
+  request.counted = Counted(core.answering);
   co_return co_await serve_admitted(connection, thread, request, queued);
 }
 

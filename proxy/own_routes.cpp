@@ -56,6 +56,7 @@ Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, P
     }
     co_return co_await refuse_early(connection, thread, request, *refusal);
   }
+  request.counted = Counted(thread.core.answering);
   Refusal answered;
   switch (route.kind) {
     case Kind::kPing:
@@ -76,6 +77,7 @@ Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, P
       answered = request_update(connection.head(), thread);
       break;
   }
+  request.counted = {};  // answering counts by itself
   // What was wrong with the session is counted by itself; a body that can't be read isn't its business.
   if (answered.status == 422)
     co_return co_await refuse_early(connection, thread, request, std::move(answered));

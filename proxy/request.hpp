@@ -10,6 +10,7 @@
 #include "metrics/ledger.hpp"
 #include "proxy/admission_place.hpp"
 #include "proxy/books_entry.hpp"
+#include "proxy/counted.hpp"
 #include "proxy/endpoint_table.hpp"
 #include "proxy/envelope.hpp"
 #include "proxy/error_response.hpp"
@@ -44,6 +45,7 @@ struct Request {
   Newcomer newcomer;                   // while the server that it waits for has never met it
   SessionRequests::Handle in_session;  // while it is one of a session's open requests
   Answered answered;
+  Counted counted;  // among those that a drain waits for; from when it is let in
 };
 
 // As it is called in logs and metrics.

@@ -106,6 +106,7 @@ class WebSocketSession {
         if (!in) co_return co_await refuse_turn();
       }
     }
+    request_.counted = Counted(thread_.core.answering);
     connection_.watch_client();
     co_await open_upstream(upgrade_.protocols);
     co_await connection_.stop_watching();
@@ -172,6 +173,7 @@ class WebSocketSession {
       const Goodbye end = say(*refusal);
       co_return co_await part(end);
     }
+    request_.counted = Counted(thread_.core.answering);
     co_return co_await attended(serve_admitted(queued));
   }
 

@@ -11,6 +11,7 @@
 
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 #include <nlohmann/json.hpp>
 
 #include "common/proxy_settings.hpp"
@@ -119,6 +120,14 @@ class ProxyProcessTest : public testing::Test {
       if (n <= 0) return std::nullopt;
       heard_.append(bytes, static_cast<std::size_t>(n));
     }
+  }
+  // Whether it has said that by now.
+  bool has_said(ProxyNotice notice) {
+    char bytes[1000];
+    ssize_t n;
+    while ((n = ::recv(control_.get(), bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+      heard_.append(bytes, static_cast<std::size_t>(n));
+    return heard_.find(encode(notice)) != std::string::npos;
   }
   int exit_status() {
     int status = status_of(std::exchange(pid_, 0));
@@ -263,11 +272,30 @@ TEST_F(ProxyProcessTest, SaysThatItHasDrainedWhenItsLastRequestHasEnded) {
   tell(ModelPhase::kDraining, {pem_of(test_key().get())});
   ask_until(get_request("/health"), 503);
   EXPECT_EQ(ledger_->snapshot().in_flight.size(), 1u);
-  EXPECT_EQ(heard_.find(encode(ProxyNotice::kDrained)), std::string::npos);
+  EXPECT_FALSE(has_said(ProxyNotice::kDrained));
   server.answer(200, "done");
   EXPECT_EQ(client.read_response().body, "done");
   EXPECT_EQ(hear(), ProxyNotice::kDrained);
   EXPECT_EQ(ledger_->snapshot().totals.served.requests, 1);
+}
+
+// The books don't know of it.
+TEST_F(ProxyProcessTest, ADrainWaitsForARequestWithoutASignature) {
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  make_ready();
+  RawClient client(port_);
+  client.send(get_request("/health"));
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  tell(ModelPhase::kDraining);
+  ask_until(get_request("/health"), 503);
+  // Several of the looks that it takes every 50 ms.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(has_said(ProxyNotice::kDrained)) << "it would be ended now";
+  server.answer(200, "well");
+  EXPECT_EQ(client.read_response().body, "well");
+  EXPECT_EQ(hear(), ProxyNotice::kDrained);
 }
 
 // Another proxy has taken the socket over; what this one has goes on to its end.
@@ -295,7 +323,7 @@ TEST_F(ProxyProcessTest, RetiresWithoutRefusingOrCuttingAnything) {
   UniqueFd taken(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   EXPECT_TRUE(taken) << "it is left to the next proxy";
 
-  EXPECT_EQ(heard_.find(encode(ProxyNotice::kDrained)), std::string::npos);
+  EXPECT_FALSE(has_said(ProxyNotice::kDrained));
   server.answer(200, "done");
   EXPECT_EQ(slow.read_response().body, "done");
   // It was promised another answer before the proxy retired.
