@@ -390,6 +390,10 @@ Awaitable<bool> Connection::write(std::string_view text) {
   co_return !error;
 }
 
+void Connection::release_body() {
+  body_.clear();
+}
+
 void Connection::finish_request() {
   active_.reset();
   head_.reset();

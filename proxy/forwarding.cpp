@@ -33,6 +33,12 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
   // Its place is free for the next one when the server is done, not when the client has read it all.
   if (hold && request.endpoint->admission->is_limited()) relayed.gathered = &connection.bodies();
   relayed.when_read = [&request](const RelayResult& read) { request.place.leave(is_served(read)); };
+  // It is held for its answer's sake, which may take an hour to stream, no longer.
+  relayed.when_answered = [&connection, &request] {
+    request.forward = {};
+    request.envelope = {};
+    connection.release_body();
+  };
   RelayResult result;
   connection.watch_client();
   Holding holding(thread, active, hold, request.newcomer);

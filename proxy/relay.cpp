@@ -129,6 +129,7 @@ class Relay {
       if (!connected) break;
       bool answered = co_await exchange_heads();
       if (answered) {
+        if (request_.when_answered) request_.when_answered();
         co_await pass_response();
         break;
       }

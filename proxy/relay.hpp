@@ -56,6 +56,9 @@ struct RelayRequest {
   Ledger* books = nullptr;
   // What answers that are read ahead are charged to; nullptr: none is.
   MemoryBudget* gathered = nullptr;
+  // Called once, when the answer has begun: the request won't be sent again, and `body` isn't looked at any
+  // more.
+  std::function<void()> when_answered = {};
   // Called once, when the inference server is done with the request: its answer was read whole. Of the
   // result, the status and failed_inside are known.
   std::function<void(const RelayResult&)> when_read = {};

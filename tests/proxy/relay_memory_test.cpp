@@ -75,6 +75,21 @@ TEST_P(RelayMemoryTest, BodiesOfStrangersTakeNoMoreThanTheirBudget) {
   EXPECT_LT(bytes_allocated(), before + 16 * kMostForOneStream);
 }
 
+// Its place in the memory for all bodies is the next one's, when it won't be sent again.
+TEST_P(RelayMemoryTest, ABodyIsFreedWhenItsAnswerBegins) {
+  constexpr std::size_t kBody = 900'000;
+  setup_.settings.max_buffered_bytes = 2'000'000;
+  std::vector<Exchange> streams;
+  for (int i = 0; i < 3; ++i) {
+    streams.push_back(begin(post_request("/open", std::string(kBody, 'b'))));
+    EXPECT_EQ(streams.back().request.body.size(), kBody);
+    streams.back().server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));
+    read_raw_head(streams.back().client);
+    EXPECT_EQ(read_chunk(streams.back().client), "one");
+  }
+  EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
 class WebSocketMemoryTest : public WebSocketTest {
  protected:
   // A message passed on each way, so that what a conversation holds is there.
