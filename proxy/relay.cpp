@@ -133,7 +133,9 @@ class Relay {
         co_await pass_response();
         break;
       }
-      bool died_idle = connection_->reused && result_.end == RelayEnd::kNoAnswer;
+      // Later, it may have computed, and died of this very request.
+      bool at_once = !sent_whole_ || Clock::now() - sent_ < limits_.died_idle;
+      bool died_idle = connection_->reused && result_.end == RelayEnd::kNoAnswer && at_once;
       if (!died_idle || attempt == kMostAttempts || aborted()) break;
     }
     active_.set_upstream(nullptr);
@@ -175,6 +177,7 @@ class Relay {
     std::vector<asio::const_buffer> buffers{asio::buffer(head)};
     for (std::string_view piece : request_.body) buffers.emplace_back(piece.data(), piece.size());
     active_.begin_phase(limits_.first_byte);
+    sent_ = Clock::now();
     std::span<asio::const_buffer> left = drop_sent(buffers, send_now(connection_->socket, buffers));
     sent_whole_ = left.empty();
     if (!sent_whole_) co_await send_rest_of_request(left);
@@ -431,6 +434,7 @@ class Relay {
   std::unique_ptr<Parser> parser_;
   Framing framing_ = Framing::kNone;
   bool sent_whole_ = false;  // the request, so that another may follow it
+  Clock::time_point sent_;   // when its sending began
   RelayResult result_;
 };
 

@@ -39,6 +39,9 @@ struct RelayLimits {
   // a server that executes one request at a time it keeps all others waiting.
   std::chrono::seconds websocket_idle{60};
   std::chrono::seconds hold{300};  // for a restart of the inference server: the load of a large model
+  // An end without an answer that comes so soon after the request is that of a kept connection which the
+  // server had closed, and was about to say so: the request is sent anew.
+  std::chrono::milliseconds died_idle{1000};
 };
 
 struct RelayResult;

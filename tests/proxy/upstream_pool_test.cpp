@@ -95,6 +95,9 @@ TEST_F(UpstreamPoolTest, ClosesWhatWasIdleForTooLongThoughNobodyAsksForIt) {
 
 class PooledRelayTest : public ProxyTest {
  protected:
+  // However slow the test is, an end comes at once.
+  PooledRelayTest() { setup_.relay_limits.died_idle = std::chrono::hours(1); }
+
   // A connection that has served one request and is idle now.
   Exchange idle_connection() {
     Exchange call = begin(get_request("/health"));
@@ -162,6 +165,17 @@ TEST_F(PooledRelayTest, SoIsOneThatDiesWithTheNextRequest) {
     EXPECT_EQ(call.client.read_response().body, "fresh");
     proxy().settle();
   }
+}
+
+// After a while it may have computed, and acted; that it died is no sign of an idle connection's end.
+TEST_F(PooledRelayTest, ButNotOneThatDiesLater) {
+  setup_.relay_limits.died_idle = std::chrono::milliseconds(0);
+  Exchange call = idle_connection();
+  call.client.send(post_request("/open", "{}"));
+  call.server.read_request();
+  call.server.close();
+  EXPECT_EQ(call.client.read_response().status(), 502);
+  expect_server_not_called();
 }
 
 TEST_F(PooledRelayTest, AFreshConnectionThatDiesIsNotTriedAgain) {
