@@ -8,6 +8,7 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
+#include "proxy/hang_up.hpp"
 #include "proxy/request_head_check.hpp"
 #include "proxy/socket_now.hpp"
 
@@ -346,16 +347,26 @@ void Connection::on_readable() {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return watch_client();
   if (n <= 0) return on_client_gone();
   // The next request, sent ahead. It is taken in, so that the end behind it can be seen.
-  if (buffer_.size() >= kMostReadAhead) return;
+  if (buffer_.size() >= kMostReadAhead) return watch_for_hang_up();
   error_code error;
   std::size_t read = stream_.socket().read_some(buffer_.prepare(kMostReadAhead - buffer_.size()), error);
   buffer_.commit(read);
   if (!error) watch_client();
 }
 
+// More is here than is taken in, so that the end behind it can't be read; the kernel knows of it.
+void Connection::watch_for_hang_up() {
+  hang_up_ = hang_up_descriptor(stream_.get_executor(), stream_.socket().native_handle());
+  if (!hang_up_) return;  // descriptors ran out: this client's leaving is noticed by writing to it
+  hang_up_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       [self = shared_from_this()](const error_code& error) {
+                         if (!error && self->watching_) self->on_client_gone();
+                       });
+}
+
 // Under TLS, readable bytes may be the notice of the end: only reading tells.
 void Connection::watch_by_reading() {
-  if (buffer_.size() >= kMostReadAhead) return;
+  if (buffer_.size() >= kMostReadAhead) return watch_for_hang_up();
   asio::mutable_buffer space = buffer_.prepare(std::min(kReadStep, kMostReadAhead - buffer_.size()));
   watch_reads_ = true;
   stream_.async_read_some(space, [self = shared_from_this()](const error_code& error, std::size_t read) {
@@ -377,6 +388,7 @@ Awaitable<> Connection::stop_watching() {
   error_code ignored;
   if (watching_ && stream_.is_tls()) stream_.socket().cancel(ignored);
   watching_ = false;
+  hang_up_.reset();
   while (watch_reads_) {
     if (!watch_ended_) watch_ended_.emplace(stream_.get_executor());
     watch_ended_->expires_after(kCancelAgain);
@@ -449,6 +461,7 @@ void Connection::close_broken() {
 
 void Connection::close() {
   error_code ignored;
+  hang_up_.reset();
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   stream_.socket().close(ignored);
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
@@ -103,6 +104,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   void on_readable();
   void ask_for_bytes();
   void watch_by_reading();
+  void watch_for_hang_up();
   void on_client_gone();
   std::string_view buffered() const;
   std::optional<std::size_t> read_at_once(std::size_t at_most);
@@ -128,9 +130,10 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   Reading reading_ = Reading::kNothing;
   bool timed_out_ = false;
   bool watching_ = false;
-  ParkingPlace* for_bytes_ = nullptr;              // of the next request; there while bytes are asked for
-  bool watch_reads_ = false;                       // TLS: the watch is a read under way
-  std::optional<asio::steady_timer> watch_ended_;  // and this is cancelled when it has ended
+  ParkingPlace* for_bytes_ = nullptr;  // of the next request; there while bytes are asked for
+  std::optional<asio::posix::stream_descriptor> hang_up_;  // past what may be sent ahead
+  bool watch_reads_ = false;                               // TLS: the watch is a read under way
+  std::optional<asio::steady_timer> watch_ended_;          // and this is cancelled when it has ended
 };
 
 }  // namespace cppworker
