@@ -72,6 +72,8 @@ Awaitable<bool> Holding::send_again() {
   if (!hold_ || sends_ == kMostSends) co_return false;
   active_.begin_phase(thread_.core.relay_limits.first_byte);
   bool restarting = co_await restart_noticed(thread_, active_, epoch_);
+  // The wait for the server's return has a limit of its own.
+  active_.end_phase();
   co_return restarting;
 }
 

@@ -24,6 +24,21 @@ TEST_F(HoldingTest, SendsTheSameBytesAgainWhenTheServerIsBack) {
   EXPECT_EQ(proxy().books().totals.served.requests, 1u);
 }
 
+// The load of a large model may take longer than the server may with an answer.
+TEST_F(HoldingTest, TheTimeForTheAnswerDoesNotCutTheWaitShort) {
+  setup_.relay_limits.first_byte = std::chrono::seconds(1000);
+  Exchange call = begin(generate());
+  call.server.close();
+  proxy().set_phase(ModelPhase::kUnhealthy);
+  proxy().pass_time(std::chrono::seconds(2000));
+  EXPECT_TRUE(call.client.is_silent());
+  proxy().set_phase(ModelPhase::kReady);
+  UpstreamConnectionInTest again = server_.accept();
+  again.read_request();
+  again.answer(200, "late but whole");
+  EXPECT_EQ(call.client.read_response().body, "late but whole");
+}
+
 TEST_F(HoldingTest, AnAnswerThatHadBegunIsNotRepeated) {
   Exchange call = begin(generate());
   call.server.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
