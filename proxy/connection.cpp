@@ -153,35 +153,52 @@ void Connection::ask_for_bytes() {
       });
 }
 
-Awaitable<std::optional<Refusal>> Connection::read_head() {
-  if (buffer_.size() == 0) {
-    set_deadline(limits_.idle);
+// An empty line before the request is a slip of old clients (RFC 9112 section 2.2).
+void Connection::drop_empty_lines() {
+  while (buffered().starts_with("\r\n")) buffer_.consume(2);
+}
+
+// Waits for a request's first bytes. False: none will come.
+Awaitable<bool> Connection::wait_for_request() {
+  drop_empty_lines();
+  if (buffer_.size() > 0) co_return true;
+  set_deadline(limits_.idle);
+  while (buffer_.size() == 0) {
     // An idle connection holds no buffer.
-    while (stream_.is_tls() && buffer_.size() == 0) {
+    if (stream_.is_tls()) {
+      buffer_.shrink_to_fit();
       error_code error = co_await stream_.wait_for_bytes();
       if (!error) error = co_await read_more(kReadStep);
-      if (error) co_return silence();
-    }
-    while (buffer_.size() == 0) {
-      if (for_bytes_ == nullptr) {  // else none have come since they were asked for
-        std::optional<std::size_t> read = read_at_once(std::min<std::size_t>(kReadStep, limits_.head_bytes));
-        if (read == 0) co_return silence();
-        if (read) break;
+      if (error) co_return false;
+    } else if (for_bytes_ == nullptr) {  // else none have come since they were asked for
+      std::optional<std::size_t> read = read_at_once(std::min<std::size_t>(kReadStep, limits_.head_bytes));
+      if (read == 0) co_return false;
+      if (!read) {
         buffer_.shrink_to_fit();
         ask_for_bytes();
       }
+    } else {
       auto [error] = co_await for_bytes_->wait();
-      if (error) co_return silence();
+      if (error) co_return false;
     }
+    drop_empty_lines();
   }
+  co_return true;
+}
+
+Awaitable<std::optional<Refusal>> Connection::read_head() {
+  bool begun = co_await wait_for_request();
+  if (!begun) co_return silence();
   reading_ = Reading::kHead;
   set_deadline(limits_.head);
   std::optional<Refusal> refusal;
   std::size_t searched = 0;
   HeadProgress progress;
   while (true) {
-    // An empty line before the request is a slip of old clients (RFC 9112 section 2.2).
-    while (searched == 0 && buffered().starts_with("\r\n")) buffer_.consume(2);
+    if (searched == 0 && buffered().starts_with("\r\n")) {
+      drop_empty_lines();
+      progress = {};
+    }
     std::string_view text = buffered();
     std::size_t end = text.find("\r\n\r\n", searched);
     if (end != std::string_view::npos) {

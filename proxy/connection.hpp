@@ -109,6 +109,8 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   std::string_view buffered() const;
   std::optional<std::size_t> read_at_once(std::size_t at_most);
   Awaitable<boost::system::error_code> read_more(std::size_t at_most);
+  void drop_empty_lines();
+  Awaitable<bool> wait_for_request();
   std::optional<Refusal> take_head(std::size_t size);
   Awaitable<std::optional<Refusal>> read_sized_body(std::uint64_t length);
   Awaitable<std::optional<Refusal>> read_chunked_body(std::uint64_t limit);

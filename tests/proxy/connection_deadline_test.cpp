@@ -48,6 +48,20 @@ TEST_F(ConnectionDeadlineTest, HalfAHeadIsA408) {
                         "proxy: the request's head took too long to arrive");
 }
 
+// Old clients send one behind a body. It is no request, and earns no answer.
+TEST_F(ConnectionDeadlineTest, AnEmptyLineBeginsNoRequest) {
+  RawClient client = connect();
+  for (const char* line : {"\r\n", "\r\n\r\n"}) {
+    client.send(line);
+    proxy().settle();
+    proxy().pass_time(setup_.connection_limits.head * 2);
+    EXPECT_TRUE(client.is_silent());
+    EXPECT_EQ(client.exchange(get_request("/ping")).body, "pong");
+  }
+  client.send("\r\n");
+  expect_closed_after(client, setup_.connection_limits.idle);
+}
+
 TEST_F(ConnectionDeadlineTest, TheHeadsTimeIsNotProlongedByItsBytes) {
   RawClient client = connect();
   std::string head = "GET /health HTTP/1.1\r\nHost: h\r\nX: ";
