@@ -49,13 +49,21 @@ EndpointTable::Found EndpointTable::find(std::string_view method, std::string_vi
   Found found;
   auto entry = by_path_.find(path);
   if (entry == by_path_.end()) return found;
+  const Endpoint* open_get = nullptr;
+  bool has_head = false;
   for (const Endpoint* endpoint : entry->second) {
-    if (endpoint->definition.method == method) {
+    const EndpointDefinition& definition = endpoint->definition;
+    if (definition.method == method) {
       found.endpoint = endpoint;
       return found;
     }
-    found.allow += (found.allow.empty() ? "" : ", ") + endpoint->definition.method;
+    bool open = definition.auth == EndpointDefinition::Auth::kNone && !definition.websocket;
+    if (definition.method == "GET" && open) open_get = endpoint;
+    has_head = has_head || definition.method == "HEAD";
+    found.allow += (found.allow.empty() ? "" : ", ") + definition.method;
   }
+  if (method == "HEAD") found.endpoint = open_get;
+  if (open_get != nullptr && !has_head) found.allow += ", HEAD";
   return found;
 }
 

@@ -54,6 +54,8 @@ class EndpointTable {
     const Endpoint* endpoint = nullptr;
     std::string allow;  // when the path exists with other methods alone: those
   };
+  // A HEAD that isn't declared finds the GET, whose head it asks for (RFC 9110 section 9.3.2), where that
+  // needs no signature, which a HEAD can't bring.
   Found find(std::string_view method, std::string_view path) const;
 
   const std::deque<Endpoint>& all() const { return endpoints_; }

@@ -34,12 +34,11 @@ std::optional<Refusal> find_endpoint(const RequestHead& head, Door door, const s
   return refusal;
 }
 
-// A body without its length isn't read at all (RFC 9112 section 6.3), and none can't be signed.
+// What isn't there can't be signed.
 bool lacks_length(const RequestHead& head, const Request& request) {
   bool has_body = head.method() != http::verb::get && head.method() != http::verb::head;
   return has_body && request.endpoint->definition.auth == EndpointDefinition::Auth::kSignature &&
-         head.find(http::field::content_length) == head.end() &&
-         head.find(http::field::transfer_encoding) == head.end();
+         !says_length(head);
 }
 
 // ---- answer
@@ -116,8 +115,7 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
     co_return another;
   }
   if (lacks_length(connection.head(), request))
-    co_return co_await refuse_early(connection, thread, request,
-                                    refuse(411, "proxy: the body's length is missing"));
+    co_return co_await refuse_early(connection, thread, request, length_missing());
   if (auto refusal = co_await connection.read_body(request.endpoint->max_body)) {
     if (refusal->status == 0) {
       note_client_gone(request);

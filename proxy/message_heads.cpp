@@ -72,6 +72,11 @@ void append_end_to_end(std::string& out, const http::fields& fields, Keep keep) 
 
 }  // namespace
 
+bool says_length(const RequestHead& client) {
+  return client.find(http::field::content_length) != client.end() ||
+         client.find(http::field::transfer_encoding) != client.end();
+}
+
 std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
 }
@@ -133,7 +138,9 @@ std::string client_response_head(const ResponseHead& upstream, Framing framing,
     return field.name() != http::field::content_length && !iequals(field.name_string(), kRequestIdName);
   });
   append_header(out, kRequestIdName, request_id);
-  if (length) append_header(out, "Content-Length", std::to_string(*length));
+  // RFC 9110 section 8.6: a 204 has none; a 304 and the answer to a HEAD say what the body would have.
+  if (length && upstream.result() != http::status::no_content)
+    append_header(out, "Content-Length", std::to_string(*length));
   if (framing == Framing::kChunked) append_header(out, "Transfer-Encoding", "chunked");
   append_header(out, "Connection", keep_alive ? "keep-alive" : "close");
   out += "\r\n";

@@ -27,6 +27,9 @@ std::string upstream_target(std::string_view target);
 // Leaves the path and query of a target in absolute form (request_head_check.hpp); others are that already.
 void use_origin_form(RequestHead& head);
 
+// Whether there is a body, and how long it is: one without a length isn't read (RFC 9112 section 6.3).
+bool says_length(const RequestHead& client);
+
 // The path alone, for finding the endpoint.
 std::string_view path_of(std::string_view target);
 

@@ -29,6 +29,7 @@ Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, Request
   connection.active().end_phase();
   request.answered = {200, response.size(), {}, name_of(Outcome::kServed)};
   if (!written) note_client_gone(request);
+  if (!request.keep_alive && written) co_await connection.close_lingering();
   co_return written&& request.keep_alive;
 }
 
@@ -49,6 +50,8 @@ FoundOwnRoute find_own_route(const RequestHead& head, Door door) {
 
 Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, ProxyThread& thread,
                                 Request& request) {
+  if (route.reads_body() && !says_length(connection.head()))
+    co_return co_await refuse_early(connection, thread, request, length_missing());
   if (auto refusal = co_await connection.read_body(kLargestSessionBody)) {
     if (refusal->status == 0) {
       note_client_gone(request);

@@ -24,6 +24,9 @@ struct OwnRoute {
   Kind kind;
   std::string_view method;
   std::string_view path;
+
+  // The others go by the head alone.
+  bool reads_body() const { return kind != Kind::kPing && kind != Kind::kUpdate; }
 };
 
 struct FoundOwnRoute {

@@ -81,6 +81,10 @@ inline Refusal server_away() {
   return with_retry(refuse(503, "worker: the inference server is being restarted"), kRetryWhileLoading);
 }
 
+inline Refusal length_missing() {
+  return refuse(411, "proxy: the body's length is missing");
+}
+
 // A refusal for want of a good signature, counted by its reason.
 inline Refusal unauthorized(ProxyThread& thread, Counter reason, std::string_view text) {
   thread.core.ledger.count(reason);

@@ -138,9 +138,11 @@ class WebSocketSession {
       co_return co_await answer(connection_, thread_, request_, explain_upgrade());
     const auto status = upstream_.refusal.result_int();
     const bool bodiless = status == 204 || status == 304;
+    std::optional<std::uint64_t> length;
+    if (!bodiless) length = upstream_.refusal_body.size();
     std::string response =
-        client_response_head(upstream_.refusal, bodiless ? Framing::kNone : Framing::kLength,
-                             upstream_.refusal_body.size(), request_.keep_alive, request_.id);
+        client_response_head(upstream_.refusal, bodiless ? Framing::kNone : Framing::kLength, length,
+                             request_.keep_alive, request_.id);
     if (!bodiless) response += upstream_.refusal_body;
     bool written = co_await write_head(response, static_cast<int>(status));
     if (!request_.keep_alive && written) co_await connection_.close_lingering();

@@ -44,6 +44,25 @@ TEST_F(EndpointTableTest, NamesTheMethodsThatAPathHas) {
   EXPECT_EQ(found.allow, "POST, PUT");
 }
 
+TEST_F(EndpointTableTest, AHeadFindsTheGetThatNeedsNoSignature) {
+  add("GET", "/health").auth = EndpointDefinition::Auth::kNone;
+  add("GET", "/signed");
+  add("POST", "/open").auth = EndpointDefinition::Auth::kNone;
+  EndpointTable endpoints = table();
+  auto found = endpoints.find("HEAD", "/health");
+  ASSERT_NE(found.endpoint, nullptr);
+  EXPECT_EQ(found.endpoint->definition.method, "GET");
+  EXPECT_EQ(endpoints.find("POST", "/health").allow, "GET, HEAD");
+  for (const char* path : {"/signed", "/open"}) {
+    auto none = endpoints.find("HEAD", path);
+    EXPECT_EQ(none.endpoint, nullptr);
+    EXPECT_EQ(none.allow.find("HEAD"), std::string::npos);
+  }
+  add("HEAD", "/health").auth = EndpointDefinition::Auth::kNone;
+  EXPECT_EQ(table().find("HEAD", "/health").endpoint->definition.method, "HEAD");
+  EXPECT_EQ(table().find("POST", "/health").allow, "GET, HEAD");
+}
+
 TEST_F(EndpointTableTest, AnUnknownPathHasNoMethods) {
   add("POST", "/generate");
   EndpointTable endpoints = table();

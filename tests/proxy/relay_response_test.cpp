@@ -111,6 +111,8 @@ TEST_F(RelayResponseTest, StatusesWithoutABodyHaveNone) {
   EXPECT_EQ(no_content.status(), 204);
   EXPECT_EQ(no_content.header("X-A"), "1");
   EXPECT_FALSE(no_content.has("Transfer-Encoding"));
+  RawMessage with_a_length = relay("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_FALSE(with_a_length.has("Content-Length")) << "RFC 9110 section 8.6";
   RawMessage not_modified = relay("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\n");
   EXPECT_EQ(not_modified.status(), 304);
   EXPECT_EQ(not_modified.header("Content-Length"), "5");

@@ -112,6 +112,16 @@ TEST_F(SessionsTest, CreationIsCheckedLikeAnySignedRequest) {
   EXPECT_EQ(proxy().books().sessions, 0u);
 }
 
+TEST_F(SessionsTest, ABodyWithoutItsLengthIsA411) {
+  for (const char* what : {"create", "get", "health", "end"}) {
+    RawClient client = connect();
+    RawMessage response =
+        client.exchange("POST /session/" + std::string(what) + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect_error(response, 411, "proxy: the body's length is missing");
+    EXPECT_EQ(client.exchange(get_request("/ping")).body, "pong");
+  }
+}
+
 TEST_F(SessionsTest, ASignedCreationIsGoodOnce) {
   Route route = next_route();
   open(route);

@@ -143,6 +143,12 @@ TEST_F(TlsTest, ARefusedClientGetsToReadWhyBeforeTheEnd) {
   EXPECT_EQ(client.wait_for_end(), End::kEof) << "said to be the end, though bytes were on their way";
 }
 
+TEST_F(TlsTest, SoDoesOneThatWantedTheWorkersOwnAnswerAlone) {
+  RawClient client = connect();
+  EXPECT_EQ(client.exchange(get_request("/ping", "Connection: close\r\n")).body, "pong");
+  EXPECT_EQ(client.wait_for_end(), End::kEof);
+}
+
 TEST_F(TlsTest, ABodyThatEndsWithTheConnectionIsSaidToBeWhole) {
   RawClient client = connect();
   client.send("POST /open HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}");

@@ -338,6 +338,20 @@ TEST_P(WebSocketSessionTest, PassesOnWhyTheServerRefusesWhereNothingWasAnswered)
   expect_booked(0, 2, 0);
 }
 
+TEST_P(WebSocketSessionTest, ARefusalWithoutABodySaysNoLength) {
+  for (int status : {204, 304}) {
+    RawClient client = connect();
+    client.send(upgrade_request("/stream?" + query_of(next_route())));
+    UpstreamConnectionInTest server = server_.accept();
+    read_raw_head(server);
+    server.send("HTTP/1.1 " + std::to_string(status) + " Nothing\r\n\r\n");
+    RawMessage answer = client.read_head_response();
+    EXPECT_EQ(answer.status(), status);
+    EXPECT_FALSE(answer.has("Content-Length"));
+    EXPECT_EQ(client.exchange(get_request("/ping")).body, "pong");
+  }
+}
+
 TEST_P(WebSocketSessionTest, DoesNotBelieveAServerThatIsNoWebSocketServer) {
   RawClient client = upgrade();
   client.send(hello());
