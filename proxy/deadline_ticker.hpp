@@ -41,7 +41,9 @@ class DeadlineTicker {
 
   void watch(Deadlined& watched) { watched_.push_back(watched); }
 
-  // Calls on_deadline of everything whose deadline has passed.
+  // Calls on_deadline of everything whose deadline has passed. What one of them throws (for want of memory)
+  // is thrown from here when all have been called; that one still exists then, and is called again with the
+  // next tick.
   void tick(Deadlined::Clock::time_point now);
 
   // Ticks until the io_context stops.
