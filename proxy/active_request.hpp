@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "proxy/admission.hpp"
+#include "proxy/coarse_clock.hpp"
 #include "proxy/deadline_ticker.hpp"
 
 namespace cppworker {
@@ -39,10 +40,10 @@ class ActiveRequest {
     return whole_until_ == Clock::time_point::max() ? Clock::duration{0} : Clock::now() - begun_;
   }
   // The phase that begins may take `limit`.
-  void begin_phase(Clock::duration limit) { begin_phase_until(Clock::now() + limit, AbortCause::kTimedOut); }
+  void begin_phase(Clock::duration limit) { begin_phase_until(coarse_now() + limit, AbortCause::kTimedOut); }
   // The same for a phase that lasts until the client has taken something.
   void begin_write_phase(Clock::duration limit) {
-    begin_phase_until(Clock::now() + limit, AbortCause::kClientSlow);
+    begin_phase_until(coarse_now() + limit, AbortCause::kClientSlow);
   }
   void end_phase() { deadline_.clear_deadline(); }
   Clock::time_point whole_until() const { return whole_until_; }

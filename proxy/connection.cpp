@@ -8,6 +8,7 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
+#include "proxy/coarse_clock.hpp"
 #include "proxy/hang_up.hpp"
 #include "proxy/request_head_check.hpp"
 #include "proxy/socket_now.hpp"
@@ -273,7 +274,7 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
     if (!asked) co_return silence();
   }
   reading_ = Reading::kBody;
-  body_until_ = Clock::now() + limits_.body;
+  body_until_ = coarse_now() + limits_.body;
   pace_.emplace(limits_.body_pace * static_cast<std::uint64_t>(limits_.body_window.count()),
                 BodyBuffer::kUncharged);
   begin_body_window();
@@ -296,7 +297,7 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
 
 // Without a pace in the last one: its end is the end of the body's time.
 void Connection::begin_body_window() {
-  auto end = Clock::now() + limits_.body_window;
+  auto end = coarse_now() + limits_.body_window;
   if (end >= body_until_) pace_.reset();
   set_deadline_at(std::min(end, body_until_));
 }

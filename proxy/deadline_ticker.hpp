@@ -10,6 +10,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "common/async.hpp"
+#include "proxy/coarse_clock.hpp"
 
 namespace cppworker {
 
@@ -23,7 +24,7 @@ class Deadlined
   using Clock = std::chrono::steady_clock;
 
   virtual ~Deadlined() = default;
-  void set_deadline(Clock::duration from_now) { deadline_ = Clock::now() + from_now; }
+  void set_deadline(Clock::duration from_now) { deadline_ = coarse_now() + from_now; }
   void set_deadline_at(Clock::time_point when) { deadline_ = when; }
   void clear_deadline() { deadline_ = Clock::time_point::max(); }
 

@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include "proxy/coarse_clock.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -26,7 +28,7 @@ UpstreamPool::UpstreamPool(asio::ip::tcp::endpoint server)
     : server_(server), authority_(authority_of(server)) {}
 
 std::unique_ptr<UpstreamConnection> UpstreamPool::take_idle() {
-  auto now = std::chrono::steady_clock::now();
+  auto now = coarse_now();
   while (!idle_.empty()) {
     Idle idle = std::move(idle_.back());  // the youngest: most likely still open
     idle_.pop_back();
@@ -53,7 +55,7 @@ void UpstreamPool::give_back(std::unique_ptr<UpstreamConnection> connection) {
   connection->reused = true;
   // What a head is read into is kept for the next one.
   if (connection->buffer.capacity() > kKeptBuffer) connection->buffer.shrink_to_fit();
-  idle_.push_back({std::move(connection), std::chrono::steady_clock::now()});
+  idle_.push_back({std::move(connection), coarse_now()});
 }
 
 }  // namespace cppworker
