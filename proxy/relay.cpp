@@ -158,8 +158,7 @@ class Relay {
     result_.connected_anew = true;
     result_.end = RelayEnd::kUnreachable;
     if (error || aborted()) co_return false;
-    error_code ignored;
-    connection_->socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    tune(*connection_);
     co_return true;
   }
 

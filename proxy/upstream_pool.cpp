@@ -1,5 +1,6 @@
 #include "proxy/upstream_pool.hpp"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "proxy/coarse_clock.hpp"
@@ -8,6 +9,8 @@ namespace cppworker {
 namespace {
 
 constexpr std::size_t kKeptBuffer = 4 * 1024;
+
+constexpr std::string_view kPlainest = "reno";
 
 // An idle connection has nothing to read; anything there (an end, an error, bytes nobody asked for) spoils
 // it.
@@ -18,6 +21,17 @@ bool is_quiet(asio::ip::tcp::socket& socket) {
 }
 
 }  // namespace
+
+void tune(UpstreamConnection& connection) {
+  asio::ip::tcp::socket& socket = connection.socket;
+  boost::system::error_code ignored;
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  // A loopback has no congestion. The machine's default may be BBR, whose pacing sets a timer for each
+  // packet; this one is in every kernel, and costs least.
+  asio::ip::tcp::endpoint server = socket.remote_endpoint(ignored);
+  if (server.address().is_loopback())
+    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_CONGESTION, kPlainest.data(), kPlainest.size());
+}
 
 std::string authority_of(const asio::ip::tcp::endpoint& server) {
   std::string address = server.address().to_string();

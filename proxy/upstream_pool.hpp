@@ -21,6 +21,9 @@ struct UpstreamConnection {
   bool reused = false;               // has carried a request before
 };
 
+// Once it is connected: what TCP should do between this machine and itself.
+void tune(UpstreamConnection& connection);
+
 // "127.0.0.1:5001", "[::1]:5001"
 std::string authority_of(const asio::ip::tcp::endpoint& server);
 
