@@ -76,7 +76,10 @@ class JsonItems {
 std::optional<std::string_view> find_json_member(std::string_view value, std::string_view name);
 
 // Whether a key spells `name` (ASCII): "\u0063ost" is "cost", to every parser behind us.
-bool json_key_is(const JsonMember& member, std::string_view name);
+bool json_escaped_key_is(std::string_view key, std::string_view name);
+inline bool json_key_is(const JsonMember& member, std::string_view name) {
+  return member.key_escaped ? json_escaped_key_is(member.key, name) : member.key == name;
+}
 
 // The characters of a string value (quotes included in the slice), escapes resolved: code points; a lone
 // surrogate comes as itself, a pair as the one character it means.

@@ -207,10 +207,9 @@ std::optional<std::string_view> find_json_member(std::string_view value, std::st
   return found;
 }
 
-bool json_key_is(const JsonMember& member, std::string_view name) {
-  if (!member.key_escaped) return member.key == name;
-  const char* at = member.key.data();
-  const char* end = at + member.key.size();
+bool json_escaped_key_is(std::string_view key, std::string_view name) {
+  const char* at = key.data();
+  const char* end = at + key.size();
   for (char wanted : name)
     if (at == end || next_character(at, end) != static_cast<unsigned char>(wanted)) return false;
   return at == end;

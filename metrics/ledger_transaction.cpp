@@ -15,30 +15,6 @@ void keep_order() {
 
 }  // namespace
 
-const LedgerTransaction::Change* LedgerTransaction::find(std::size_t word) const {
-  for (std::size_t i = 0; i < count_; ++i)
-    if (changes_[i].word == word) return &changes_[i];
-  return nullptr;
-}
-
-std::uint64_t LedgerTransaction::get(std::size_t word) const {
-  const Change* change = find(word);
-  return change ? change->value : words_.load(word);
-}
-
-void LedgerTransaction::set(std::size_t word, std::uint64_t value) {
-  if (const Change* change = find(word)) {
-    changes_[static_cast<std::size_t>(change - changes_.data())].value = value;
-    return;
-  }
-  if (count_ == changes_.size()) throw std::logic_error("a ledger transaction is longer than the journal");
-  changes_[count_++] = {word, value};
-}
-
-void LedgerTransaction::add(std::size_t word, std::uint64_t delta) {
-  set(word, get(word) + delta);
-}
-
 void LedgerTransaction::write_aside(std::size_t word, std::uint64_t value) {
   if (word < kSessionTexts || word >= kTotalWords)
     throw std::logic_error("a ledger transaction writes aside what others may read");

@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 
 #include "metrics/ledger_layout.hpp"
 #include "metrics/ledger_words.hpp"
@@ -41,9 +42,23 @@ class LedgerTransaction {
       : words_(words), test_point_(test_point) {}
 
   // The value that the word will have after commit().
-  std::uint64_t get(std::size_t word) const;
-  void set(std::size_t word, std::uint64_t value);
-  void add(std::size_t word, std::uint64_t delta);
+  std::uint64_t get(std::size_t word) const {
+    std::size_t i = find(word);
+    return i < count_ ? changes_[i].value : words_.load(word);
+  }
+  void set(std::size_t word, std::uint64_t value) {
+    std::size_t i = find(word);
+    if (i == count_) begin_change(word);
+    changes_[i].value = value;
+  }
+  void add(std::size_t word, std::uint64_t delta) {
+    std::size_t i = find(word);
+    if (i == count_) {
+      begin_change(word);
+      changes_[i].value = words_.load(word);
+    }
+    changes_[i].value += delta;
+  }
 
   // Writes the word now, not at commit(): one of a session's texts, in a slot that is free.
   void write_aside(std::size_t word, std::uint64_t value);
@@ -59,7 +74,16 @@ class LedgerTransaction {
   void step() {
     if (test_point_) test_point_(++steps_);
   }
-  const Change* find(std::size_t word) const;
+  // Where the word's change is; count_ when there is none. There are a dozen or two.
+  std::size_t find(std::size_t word) const {
+    std::size_t i = 0;
+    while (i < count_ && changes_[i].word != word) ++i;
+    return i;
+  }
+  void begin_change(std::size_t word) {
+    if (count_ == changes_.size()) throw std::logic_error("a ledger transaction is longer than the journal");
+    changes_[count_++].word = word;
+  }
 
   LedgerWords words_;
   const TestPoint& test_point_;
