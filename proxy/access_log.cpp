@@ -20,8 +20,8 @@ double rounded(double seconds) {
   return std::round(seconds * 1000) / 1000;
 }
 
-std::string text(boost::beast::string_view view) {
-  return printable({view.data(), view.size()}, kLongestPath);
+std::string text(std::string_view view) {
+  return printable(view, kLongestPath);
 }
 
 }  // namespace
@@ -61,8 +61,8 @@ std::string EndOfRequest::line() const {
   line["client"] = client_.to_string();
   if (connection_.has_head()) {
     const RequestHead& head = connection_.head();
-    line["method"] = text(head.method_string());
-    line["path"] = text(head.target().substr(0, head.target().find('?')));
+    line["method"] = text(head.method());
+    line["path"] = text(path_of(head.target()));
   }
   line["status"] = answered.status;
   line["bytes"] = answered.bytes;

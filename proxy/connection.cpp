@@ -88,6 +88,18 @@ std::string_view trailers_behind(std::string_view buffered, boost::beast::string
   return text.substr(kLineEnd.size());
 }
 
+// Of the head, which was read already, it needs to know one thing. Trailers may be as long as heads.
+template <class Parser>
+std::unique_ptr<Parser> chunk_parser(std::uint32_t longest_trailers) {
+  constexpr std::string_view kHead = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  auto parser = std::make_unique<Parser>();
+  parser->header_limit(longest_trailers);
+  parser->body_limit(boost::none);  // set when the body is read
+  error_code error;
+  parser->put(asio::buffer(kHead.data(), kHead.size()), error);
+  return parser;
+}
+
 // An error inside a chunked body as an answer. Everything that isn't said apart is a malformed request.
 Refusal explain(const error_code& error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message) return silence();
@@ -238,37 +250,27 @@ Awaitable<std::optional<Refusal>> Connection::read_head() {
 std::optional<Refusal> Connection::take_head(std::size_t size) {
   if (size > limits_.head_bytes) return refuse_and_close(431, "proxy: the request's headers are too large");
   std::string_view text = buffered().substr(0, size);
-  if (auto problem = check_request_head(text)) return refuse_and_close(problem->status, problem->text);
-  auto parser = std::make_unique<ChunkParser>();
-  parser->header_limit(limits_.head_bytes + 1);
-  parser->body_limit(boost::none);
-  error_code error;
-  parser->put(asio::buffer(text.data(), text.size()), error);
-  if (error || !parser->is_header_done()) return refuse_and_close(400, "proxy: malformed HTTP request");
+  RequestHeadResult head = read_request_head(text);
+  if (!head) return refuse_and_close(head.error().status, head.error().text);
+  head_ = *std::move(head);
   buffer_.consume(size);
-  keep_alive_ = parser->get().keep_alive();
-  length_ = parser->content_length() ? std::optional<std::uint64_t>(*parser->content_length()) : std::nullopt;
-  if (parser->chunked()) {
-    head_ = parser->get().base();
-    chunk_parser_ = std::move(parser);
-  } else {
-    head_ = std::move(parser->get().base());
-  }
-  use_origin_form(*head_);
+  keep_alive_ = head_->keep_alive();
+  if (head_->is_chunked()) chunk_parser_ = chunk_parser<ChunkParser>(limits_.head_bytes);
   body_unread_ = has_body();
   return std::nullopt;
 }
 
 bool Connection::has_body() const {
-  return chunk_parser_ || (length_ && *length_ > 0);
+  return chunk_parser_ || head_->content_length().value_or(0) > 0;
 }
 
 Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
   if (!body_unread_) co_return std::nullopt;
   // Said before the body is asked for: a client that waits for 100-continue needn't send it in vain.
-  if (length_ && *length_ > limit) co_return refuse_and_close(413, "proxy: the request's body is too large");
+  std::uint64_t length = head().content_length().value_or(0);
+  if (length > limit) co_return refuse_and_close(413, "proxy: the request's body is too large");
   // An HTTP/1.0 client doesn't know interim responses (RFC 9110 section 10.1.1).
-  bool expects = head().version() >= 11 && head().find(http::field::expect) != head().end();
+  bool expects = !head().is_http_1_0() && head().has(HeaderName::kExpect);
   if (expects && buffer_.size() == 0) {
     bool asked = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
     if (!asked) co_return silence();
@@ -282,7 +284,7 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
   if (chunk_parser_)
     refusal = co_await read_chunked_body(limit);
   else
-    refusal = co_await read_sized_body(*length_);
+    refusal = co_await read_sized_body(length);
   buffer_.max_size(kUnlimited);
   clear_deadline();
   reading_ = Reading::kNothing;
@@ -427,7 +429,6 @@ void Connection::release_body() {
 void Connection::finish_request() {
   active_.reset();
   head_.reset();
-  length_.reset();
   chunk_parser_.reset();
   body_unread_ = false;
   body_.clear();

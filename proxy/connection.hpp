@@ -67,7 +67,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
     return keep_alive_ && !(limits_.last_answer != nullptr && limits_.last_answer->load());
   }
   // Its answer has a head alone.
-  bool is_head_request() const { return head_ && head_->method() == boost::beast::http::verb::head; }
+  bool is_head_request() const { return head_ && head_->is_head(); }
   bool body_unread() const { return body_unread_; }
 
   // From here to the end of stop_watching, the client's leaving aborts active(). Nothing else may read.
@@ -121,7 +121,6 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   boost::beast::flat_buffer buffer_;
 
   std::optional<RequestHead> head_;
-  std::optional<std::uint64_t> length_;        // of the body, where the head says it
   std::unique_ptr<ChunkParser> chunk_parser_;  // where the body is chunked
   bool keep_alive_ = false, body_unread_ = false;
   BodyBuffer body_;

@@ -14,17 +14,13 @@
 namespace cppworker {
 namespace {
 
-namespace http = boost::beast::http;
-
 // ---- endpoint
 
 // `own_allow`: the methods of the worker's own route at this path, none of which is the request's.
 std::optional<Refusal> find_endpoint(const RequestHead& head, Door door, const std::string& own_allow,
                                      ProxyThread& thread, Request& request) {
-  std::string_view target(head.target().data(), head.target().size());
-  std::string_view method(head.method_string().data(), head.method_string().size());
   EndpointTable::Found found;
-  if (door == Door::kPublic) found = thread.core.endpoints.find(method, path_of(target));
+  if (door == Door::kPublic) found = thread.core.endpoints.find(head.method(), path_of(head.target()));
   if (!own_allow.empty()) found.allow = own_allow;
   request.endpoint = found.endpoint;
   if (found.endpoint != nullptr) return std::nullopt;
@@ -36,9 +32,9 @@ std::optional<Refusal> find_endpoint(const RequestHead& head, Door door, const s
 
 // What isn't there can't be signed.
 bool lacks_length(const RequestHead& head, const Request& request) {
-  bool has_body = head.method() != http::verb::get && head.method() != http::verb::head;
+  bool has_body = !head.is_get() && !head.is_head();
   return has_body && request.endpoint->definition.auth == EndpointDefinition::Auth::kSignature &&
-         !says_length(head);
+         !head.says_length();
 }
 
 // ---- answer

@@ -21,17 +21,30 @@ std::string_view view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-bool is_hop_by_hop(http::field name) {
-  switch (name) {
-    case http::field::connection:
-    case http::field::keep_alive:
-    case http::field::proxy_authenticate:
-    case http::field::proxy_authorization:
-    case http::field::proxy_connection:
-    case http::field::te:
-    case http::field::trailer:
-    case http::field::transfer_encoding:
-    case http::field::upgrade:
+bool is_hop_by_hop(HeaderName id) {
+  switch (id) {
+    case HeaderName::kConnection:
+    case HeaderName::kKeepAlive:
+    case HeaderName::kProxyAuthenticate:
+    case HeaderName::kProxyAuthorization:
+    case HeaderName::kProxyConnection:
+    case HeaderName::kTe:
+    case HeaderName::kTrailer:
+    case HeaderName::kTransferEncoding:
+    case HeaderName::kUpgrade:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_of_handshake(HeaderName id) {
+  switch (id) {
+    case HeaderName::kSecWebSocketAccept:
+    case HeaderName::kSecWebSocketExtensions:
+    case HeaderName::kSecWebSocketKey:
+    case HeaderName::kSecWebSocketProtocol:
+    case HeaderName::kSecWebSocketVersion:
       return true;
     default:
       return false;
@@ -40,51 +53,54 @@ bool is_hop_by_hop(http::field name) {
 
 // What the message's own Connection header, of however many lines, declares to be of this hop alone. One or
 // two names as a rule; each is compared with every header, so that thousands would cost milliseconds.
-constexpr std::size_t kMostNamed = 32;
-using HopNames = boost::container::static_vector<boost::beast::string_view, kMostNamed>;
-
-HopNames named_in_connection(const http::fields& fields) {
-  HopNames names;
-  auto [first, last] = fields.equal_range(http::field::connection);
-  for (auto line = first; line != last; ++line)
-    for (boost::beast::string_view name : http::token_list{line->value()}) {
-      if (names.size() == kMostNamed) return names;
-      names.push_back(name);
+class HopNames {
+ public:
+  void add(std::string_view value) {
+    for (boost::beast::string_view name : http::token_list{{value.data(), value.size()}}) {
+      if (names_.size() == kMostNamed) return;
+      names_.push_back(name);
     }
-  return names;
-}
+  }
+  bool hold(std::string_view name) const {
+    return std::any_of(names_.begin(), names_.end(), [&](const auto& named) {
+      return iequals(named, {name.data(), name.size()});
+    });
+  }
+
+ private:
+  static constexpr std::size_t kMostNamed = 32;
+  boost::container::static_vector<boost::beast::string_view, kMostNamed> names_;
+};
 
 void append_header(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
-template <class Keep>
-void append_end_to_end(std::string& out, const http::fields& fields, Keep keep) {
-  const HopNames named = named_in_connection(fields);
-  for (const auto& field : fields) {
-    if (is_hop_by_hop(field.name()) || !keep(field)) continue;
-    bool is_named = std::any_of(named.begin(), named.end(),
-                                [&](const auto& name) { return iequals(name, field.name_string()); });
-    if (is_named) continue;
-    append_header(out, view(field.name_string()), view(field.value()));
+bool goes_to_the_server(const Header& header, const UpstreamRequest& request) {
+  switch (header.id) {
+    case HeaderName::kHost:
+    case HeaderName::kContentLength:
+    case HeaderName::kAuthorization:
+    case HeaderName::kExpect:
+    case HeaderName::kXRequestId:
+      return false;
+    case HeaderName::kAcceptEncoding:
+      return !request.plain_answer;
+    default:
+      if (is_hop_by_hop(header.id) || (request.handshake && is_of_handshake(header.id))) return false;
+      return header.name.find('_') == std::string_view::npos;
   }
+}
+
+bool goes_to_the_client(const Header& header) {
+  return !is_hop_by_hop(header.id) && header.id != HeaderName::kContentLength &&
+         header.id != HeaderName::kXRequestId;
 }
 
 }  // namespace
 
-bool says_length(const RequestHead& client) {
-  return client.find(http::field::content_length) != client.end() ||
-         client.find(http::field::transfer_encoding) != client.end();
-}
-
 std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
-}
-
-void use_origin_form(RequestHead& head) {
-  if (head.target().starts_with('/')) return;
-  const std::string path(origin_form(view(head.target())));
-  head.target(path);
 }
 
 std::string upstream_target(std::string_view target) {
@@ -104,22 +120,14 @@ std::string upstream_target(std::string_view target) {
 std::string upstream_request_head(const RequestHead& client, const UpstreamRequest& request) {
   std::string out;
   out.reserve(512);
-  out.append(view(client.method_string())).append(" ").append(upstream_target(view(client.target())));
-  out.append(" HTTP/1.1\r\n");
+  out.append(client.method()).append(" ");
+  out.append(upstream_target(request.target.value_or(client.target()))).append(" HTTP/1.1\r\n");
   append_header(out, "Host", request.authority);
-  append_end_to_end(out, client, [&](const auto& field) {
-    switch (field.name()) {
-      case http::field::host:
-      case http::field::content_length:
-      case http::field::authorization:
-      case http::field::expect:
-        return false;
-      case http::field::accept_encoding:
-        return !request.plain_answer;
-      default:
-        if (field.name_string().find('_') != boost::beast::string_view::npos) return false;
-        return !iequals(field.name_string(), kRequestIdName);
-    }
+  HopNames named;
+  client.for_each(HeaderName::kConnection, [&](std::string_view value) { named.add(value); });
+  client.for_each([&](const Header& header) {
+    if (goes_to_the_server(header, request) && !named.hold(header.name))
+      append_header(out, header.name, header.value);
   });
   append_header(out, kRequestIdName, request.request_id);
   if (request.has_body) append_header(out, "Content-Length", std::to_string(request.body_bytes));
@@ -134,9 +142,14 @@ std::string client_response_head(const ResponseHead& upstream, Framing framing,
   out.reserve(512);
   out.append("HTTP/1.1 ").append(std::to_string(upstream.result_int())).append(" ");
   out.append(view(upstream.reason())).append("\r\n");
-  append_end_to_end(out, upstream, [](const auto& field) {
-    return field.name() != http::field::content_length && !iequals(field.name_string(), kRequestIdName);
-  });
+  HopNames named;
+  auto [first, last] = upstream.equal_range(http::field::connection);
+  for (auto line = first; line != last; ++line) named.add(view(line->value()));
+  for (const auto& field : upstream) {
+    std::string_view name = view(field.name_string());
+    Header header{header_name(name), name, view(field.value())};
+    if (goes_to_the_client(header) && !named.hold(name)) append_header(out, name, header.value);
+  }
   append_header(out, kRequestIdName, request_id);
   // RFC 9110 section 8.6: a 204 has none; a 304 and the answer to a HEAD say what the body would have.
   if (length && upstream.result() != http::status::no_content)
@@ -148,7 +161,7 @@ std::string client_response_head(const ResponseHead& upstream, Framing framing,
 }
 
 std::string request_id_of(const RequestHead& client) {
-  std::string_view given = view(client[kRequestIdName]);
+  std::string_view given = client.only(HeaderName::kXRequestId).value_or("");
   bool fit = !given.empty() && given.size() <= kLongestRequestId &&
              std::all_of(given.begin(), given.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (fit) return std::string(given);

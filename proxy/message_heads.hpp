@@ -15,20 +15,15 @@
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/message.hpp>
 
+#include "proxy/request_head.hpp"
+
 namespace cppworker {
 
-using RequestHead = boost::beast::http::request_header<boost::beast::http::fields>;
 using ResponseHead = boost::beast::http::response_header<boost::beast::http::fields>;
 
 // The path and query to ask the inference server for: as the client sent it, less `api_key`, which is the
 // autoscaler's business (protocol section 3).
 std::string upstream_target(std::string_view target);
-
-// Leaves the path and query of a target in absolute form (request_head_check.hpp); others are that already.
-void use_origin_form(RequestHead& head);
-
-// Whether there is a body, and how long it is: one without a length isn't read (RFC 9112 section 6.3).
-bool says_length(const RequestHead& client);
 
 // The path alone, for finding the endpoint.
 std::string_view path_of(std::string_view target);
@@ -39,6 +34,8 @@ struct UpstreamRequest {
   std::uint64_t body_bytes = 0;
   bool has_body = true;       // GET and HEAD without a body get no Content-Length
   bool plain_answer = false;  // one without compression is asked for
+  bool handshake = false;     // of a WebSocket: without what is between the client and the proxy
+  std::optional<std::string_view> target = {};  // instead of the client's
 };
 std::string upstream_request_head(const RequestHead& client, const UpstreamRequest& request);
 

@@ -36,13 +36,12 @@ Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, Request
 }  // namespace
 
 FoundOwnRoute find_own_route(const RequestHead& head, Door door) {
-  std::string_view method(head.method_string().data(), head.method_string().size());
-  std::string_view path = path_of({head.target().data(), head.target().size()});
+  std::string_view path = path_of(head.target());
   FoundOwnRoute found;
   for (const OwnRoute& route : kRoutes) {
     if (route.path != path) continue;
     if (door == Door::kSessions && route.kind != Kind::kSessionEnd) continue;
-    if (route.method == method) return {&route, {}};
+    if (route.method == head.method()) return {&route, {}};
     found.allow.append(found.allow.empty() ? "" : ", ").append(route.method);
   }
   return found;
@@ -50,7 +49,7 @@ FoundOwnRoute find_own_route(const RequestHead& head, Door door) {
 
 Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, ProxyThread& thread,
                                 Request& request) {
-  if (route.reads_body() && !says_length(connection.head()))
+  if (route.reads_body() && !connection.head().says_length())
     co_return co_await refuse_early(connection, thread, request, length_missing());
   if (auto refusal = co_await connection.read_body(kLargestSessionBody)) {
     if (refusal->status == 0) {

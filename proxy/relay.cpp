@@ -113,7 +113,7 @@ class Relay {
         request_(request),
         limits_(limits),
         active_(active),
-        head_method_(request.head.method() == http::verb::head),
+        head_method_(request.head.is_head()),
         failures_(request.failure_lines),
         started_(Clock::now()) {}
 
@@ -169,8 +169,7 @@ class Relay {
     upstream.request_id = request_.request_id;
     upstream.plain_answer = !request_.failure_lines.empty();
     for (std::string_view piece : request_.body) upstream.body_bytes += piece.size();
-    upstream.has_body =
-        upstream.body_bytes > 0 || (request_.head.method() != http::verb::get && !head_method_);
+    upstream.has_body = upstream.body_bytes > 0 || (!request_.head.is_get() && !head_method_);
     std::string head = upstream_request_head(request_.head, upstream);
 
     std::vector<asio::const_buffer> buffers{asio::buffer(head)};
@@ -250,7 +249,7 @@ class Relay {
   }
 
   Awaitable<> pass_response() {
-    bool http_1_0 = request_.head.version() < 11;
+    bool http_1_0 = request_.head.is_http_1_0();
     framing_ = framing_for(*parser_, head_method_, http_1_0);
     result_.keep_alive = request_.keep_alive && framing_ != Framing::kClose;
     std::optional<std::uint64_t> length;
@@ -261,7 +260,7 @@ class Relay {
     bool head_sent = false;
     // Where the end of the connection is the end of the answer. A GET's may well be empty: of a health route.
     std::optional<ClosedAnswer> closed;
-    bool posted = request_.head.method() == http::verb::post;
+    bool posted = request_.head.is_post();
     if (posted && !length && !parser_->chunked() && framing_ != Framing::kNone)
       closed.emplace(std::string_view(parser_->get()[http::field::content_type]));
     bool may_gather =

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <stdexcept>
+#include <utility>
 #include <boost/beast/core/string.hpp>
 
 namespace cppworker {
@@ -65,34 +68,39 @@ Target take_apart_target(std::string_view target) {
   for (std::string_view scheme : {"http://", "https://"}) {
     if (!iequals({target.data(), std::min(target.size(), scheme.size())}, {scheme.data(), scheme.size()}))
       continue;
+    const std::string_view slash = target.substr(scheme.size() - 1, 1);  // a path in want of one
     target.remove_prefix(scheme.size());
     const std::size_t end = std::min(target.find('/'), target.size());
     const std::string_view authority = target.substr(0, end);
     if (authority.empty() || !all_of_class(authority, kHostChar)) return {};
-    return {authority, end < target.size() ? target.substr(end) : std::string_view("/")};
+    return {authority, end < target.size() ? target.substr(end) : slash};
   }
   return {};
 }
 
 struct RequestLine {
+  std::string_view method;
+  std::string_view target;     // from its path on
+  std::string_view authority;  // before that, if it has one
   bool http_1_0 = false;
-  std::string_view authority;  // of the target, if it has one
 };
 
-std::optional<HeadProblem> check_request_line(std::string_view line, RequestLine& read) {
+std::optional<HeadProblem> read_request_line(std::string_view line, RequestLine& read) {
   std::size_t first = line.find(' ');
   std::size_t last = line.rfind(' ');
   if (first == std::string_view::npos || first == last) return malformed("proxy: malformed request line");
-  std::string_view method = line.substr(0, first);
-  std::string_view target = line.substr(first + 1, last - first - 1);
+  read.method = line.substr(0, first);
+  read.target = line.substr(first + 1, last - first - 1);
   std::string_view version = line.substr(last + 1);
-  if (method.empty() || method.size() > kLongestMethod || !all_of_class(method, kToken))
+  if (read.method.empty() || read.method.size() > kLongestMethod || !all_of_class(read.method, kToken))
     return malformed("proxy: malformed request line");
-  if (target.empty() || !all_of_class(target, kTarget)) return malformed("proxy: malformed request target");
-  const Target parts = take_apart_target(target);
+  if (read.target.empty() || !all_of_class(read.target, kTarget))
+    return malformed("proxy: malformed request target");
+  const Target parts = take_apart_target(read.target);
   if (parts.path.empty())
     return malformed("proxy: the request target must begin with '/', or with http:// and the Host");
   read.authority = parts.authority;
+  read.target = parts.path;
   read.http_1_0 = version == "HTTP/1.0";
   if (read.http_1_0 || version == "HTTP/1.1") return std::nullopt;
   bool other_version = version.size() == 8 && version.starts_with("HTTP/") && version[6] == '.';
@@ -104,31 +112,27 @@ std::optional<HeadProblem> check_request_line(std::string_view line, RequestLine
 struct Framing {
   RequestLine line;
   int lengths = 0, codings = 0, hosts = 0;
+  std::optional<std::uint64_t> length;
 
-  std::optional<HeadProblem> see(std::string_view name, std::string_view value) {
-    switch (name.size()) {
-      case 4:
-        if (!iequals({name.data(), name.size()}, "host")) return std::nullopt;
+  std::optional<HeadProblem> see(HeaderName name, std::string_view value) {
+    switch (name) {
+      case HeaderName::kHost:
         ++hosts;
         if (!all_of_class(value, kHostChar)) return malformed("proxy: malformed Host");
         if (!line.authority.empty() &&
             !iequals({value.data(), value.size()}, {line.authority.data(), line.authority.size()}))
           return malformed("proxy: the request target is for another host than Host");
         return std::nullopt;
-      case 6:
-        if (!iequals({name.data(), name.size()}, "expect")) return std::nullopt;
+      case HeaderName::kExpect:
         if (!iequals({value.data(), value.size()}, "100-continue"))
           return HeadProblem{417, "proxy: no other expectation than 100-continue is met here"};
         return std::nullopt;
-      case 14:
-        if (!iequals({name.data(), name.size()}, "content-length")) return std::nullopt;
+      case HeaderName::kContentLength:
         ++lengths;
-        if (value.empty() || value.size() > kLongestLength ||
-            !std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; }))
-          return malformed("proxy: malformed Content-Length");
+        length = digits(value);
+        if (!length) return malformed("proxy: malformed Content-Length");
         return std::nullopt;
-      case 17:
-        if (!iequals({name.data(), name.size()}, "transfer-encoding")) return std::nullopt;
+      case HeaderName::kTransferEncoding:
         ++codings;
         if (!iequals({value.data(), value.size()}, "chunked"))
           return HeadProblem{501, "proxy: no other Transfer-Encoding than chunked is understood"};
@@ -146,10 +150,21 @@ struct Framing {
     if (hosts > 1 || (hosts == 0 && !line.http_1_0)) return malformed("proxy: there must be one Host");
     return std::nullopt;
   }
+
+ private:
+  // Digits alone: no sign, no blank, no list of equal ones.
+  static std::optional<std::uint64_t> digits(std::string_view value) {
+    std::uint64_t number = 0;
+    if (value.empty() || value.size() > kLongestLength) return std::nullopt;
+    auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (ec != std::errc{} || end != value.data() + value.size()) return std::nullopt;
+    return number;
+  }
 };
 
-// The lines up to the empty one, with nothing behind it.
-std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framing) {
+// The lines up to the empty one, with nothing behind it; tells each to on_header(id, name, value).
+template <class OnHeader>
+std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framing, OnHeader&& on_header) {
   std::string_view line;
   for (std::size_t headers = 0;; ++headers) {
     if (!next_line(lines, line)) return malformed("proxy: lines must end in CR LF");
@@ -162,7 +177,9 @@ std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framin
     std::string_view value = without_blanks(line.substr(colon + 1));
     if (!all_of_class(name, kToken)) return malformed("proxy: malformed header name");
     if (!all_of_class(value, kValue)) return malformed("proxy: control characters in a header");
-    if (auto problem = framing.see(name, value)) return problem;
+    HeaderName id = header_name(name);
+    if (auto problem = framing.see(id, value)) return problem;
+    on_header(id, name, value);
   }
   if (!lines.empty()) return malformed("proxy: malformed request head");
   return std::nullopt;
@@ -170,22 +187,53 @@ std::optional<HeadProblem> check_headers(std::string_view lines, Framing& framin
 
 }  // namespace
 
-std::string_view origin_form(std::string_view target) {
-  return take_apart_target(target).path;
+// One walk over the text, whose copy the head keeps.
+class HeadReader {
+ public:
+  std::optional<HeadProblem> run(std::string_view text) {
+    head.text_ = text;
+    std::string_view left = head.text_;
+    std::string_view line;
+    if (!next_line(left, line)) return malformed("proxy: lines must end in CR LF");
+    Framing framing;
+    if (auto problem = read_request_line(line, framing.line)) return problem;
+    head.method_ = part(framing.line.method);
+    head.target_ = part(framing.line.target);
+    head.http_1_0_ = framing.line.http_1_0;
+    head.lines_.reserve(kUsualHeaders);
+    auto keep = [this](HeaderName id, std::string_view name, std::string_view value) {
+      head.lines_.push_back({id, part(name), part(value)});
+    };
+    if (auto problem = check_headers(left, framing, keep)) return problem;
+    head.content_length_ = framing.length;
+    return framing.judge();
+  }
+
+  RequestHead head;
+
+ private:
+  // As many as browsers send; more make one allocation more.
+  static constexpr std::size_t kUsualHeaders = 16;
+
+  RequestHead::Part part(std::string_view view) const {
+    return {static_cast<std::uint32_t>(view.data() - head.text_.data()),
+            static_cast<std::uint32_t>(view.size())};
+  }
+};
+
+RequestHeadResult read_request_head(std::string_view text) {
+  HeadReader reader;
+  if (auto problem = reader.run(text)) return *problem;
+  return std::move(reader.head);
 }
 
-std::optional<HeadProblem> check_request_head(std::string_view head) {
-  std::string_view line;
-  Framing framing;
-  if (!next_line(head, line)) return malformed("proxy: lines must end in CR LF");
-  if (auto problem = check_request_line(line, framing.line)) return problem;
-  if (auto problem = check_headers(head, framing)) return problem;
-  return framing.judge();
+void throw_exception_from_error(const HeadProblem& problem, const boost::source_location&) {
+  throw std::logic_error("unchecked problem of a head: " + std::string(problem.text));
 }
 
 std::optional<HeadProblem> check_trailers(std::string_view trailers) {
   Framing framing;
-  if (auto problem = check_headers(trailers, framing)) return problem;
+  if (auto problem = check_headers(trailers, framing, [](auto&&...) {})) return problem;
   if (framing.lengths + framing.codings + framing.hosts > 0)
     return malformed("proxy: a header that can't be a trailer");
   return std::nullopt;
@@ -200,7 +248,7 @@ std::optional<HeadProblem> check_unfinished_head(std::string_view head, HeadProg
     if (!next_line(rest, line)) return malformed("proxy: lines must end in CR LF");
     RequestLine read;
     if (progress.line == 0)
-      if (auto problem = check_request_line(line, read)) return problem;
+      if (auto problem = read_request_line(line, read)) return problem;
     progress.line = progress.seen = end + 1;
   }
   progress.seen = head.size();

@@ -9,6 +9,9 @@
 #include <cstddef>
 #include <optional>
 #include <string_view>
+#include <boost/system/result.hpp>
+
+#include "proxy/request_head.hpp"
 
 namespace cppworker {
 
@@ -22,15 +25,16 @@ struct HeadProblem {
   std::string_view text;  // says what is wrong, and repeats nothing
 };
 
-// `head` is everything up to the empty line that ends it, which is included.
-std::optional<HeadProblem> check_request_head(std::string_view head);
+using RequestHeadResult = boost::system::result<RequestHead, HeadProblem>;
+[[noreturn]] void throw_exception_from_error(const HeadProblem& problem, const boost::source_location&);
 
-// The path and query of a target that was let pass. One with a scheme and a host before it ("absolute-form",
-// which a server must take, RFC 9112 section 3.2.2) has the head's Host in it, or isn't let pass: two parsers
-// could take it to be for different servers.
-std::string_view origin_form(std::string_view target);
+// `head` is everything up to the empty line that ends it, which is included, and is copied.
+//
+// A target with a scheme and a host before it ("absolute-form", which a server must take, RFC 9112 section
+// 3.2.2) has the head's Host in it, or isn't let pass: two parsers could take it to be for different servers.
+RequestHeadResult read_request_head(std::string_view head);
 
-// As check_request_head, of a head that isn't complete yet, as far as it can be told: for bytes that will
+// As read_request_head, of a head that isn't complete yet, as far as it can be told: for bytes that will
 // never become a good head, so that nobody waits for the rest. `head` is what has come so far, and `progress`
 // how far that was looked at already: a head that comes byte by byte is read once, not once for each byte.
 struct HeadProgress {

@@ -6,17 +6,14 @@
 namespace cppworker {
 namespace {
 
-namespace http = boost::beast::http;
-
 // Of "Authorization: Bearer <token>"; empty when there is no such header, or more than one.
 std::string_view bearer_token(const RequestHead& head) {
   constexpr std::string_view kScheme = "Bearer ";
-  if (head.count(http::field::authorization) != 1) return {};
-  auto value = head[http::field::authorization];
+  std::string_view value = head.only(HeaderName::kAuthorization).value_or("");
   if (value.size() <= kScheme.size() ||
-      !boost::beast::iequals(value.substr(0, kScheme.size()), {kScheme.data(), kScheme.size()}))
+      !boost::beast::iequals({value.data(), kScheme.size()}, {kScheme.data(), kScheme.size()}))
     return {};
-  return {value.data() + kScheme.size(), value.size() - kScheme.size()};
+  return value.substr(kScheme.size());
 }
 
 }  // namespace

@@ -35,6 +35,14 @@ bool lists(const http::fields& fields, http::field name, boost::beast::string_vi
                      [&](const auto& field) { return http::token_list{field.value()}.exists(token); });
 }
 
+bool lists(const RequestHead& head, HeaderName name, boost::beast::string_view token) {
+  bool found = false;
+  head.for_each(name, [&](std::string_view value) {
+    found = found || http::token_list{{value.data(), value.size()}}.exists(token);
+  });
+  return found;
+}
+
 // The value of a header that must come once; nullopt when it doesn't.
 std::optional<std::string_view> only_value(const http::fields& fields, http::field name) {
   auto [first, last] = fields.equal_range(name);
@@ -43,9 +51,7 @@ std::optional<std::string_view> only_value(const http::fields& fields, http::fie
 }
 
 bool has_body(const RequestHead& client) {
-  if (client.find(http::field::transfer_encoding) != client.end()) return true;
-  auto length = client.find(http::field::content_length);
-  return length != client.end() && length->value() != "0";
+  return client.is_chunked() || client.content_length().value_or(0) > 0;
 }
 
 bool is_key(std::string_view text) {
@@ -64,18 +70,20 @@ std::string encode_base64(std::span<const unsigned char> bytes) {
 // Tokens, each once (section 4.1, item 10); nullopt when they aren't.
 std::optional<std::vector<std::string>> offered_protocols(const RequestHead& client) {
   std::vector<std::string> protocols;
-  auto [first, last] = client.equal_range(http::field::sec_websocket_protocol);
-  for (auto field = first; field != last; ++field) {
-    http::opt_token_list list{field->value()};
-    if (!http::validate_list(list)) return std::nullopt;
+  bool good = true;
+  client.for_each(HeaderName::kSecWebSocketProtocol, [&](std::string_view value) {
+    http::opt_token_list list{{value.data(), value.size()}};
+    good = good && http::validate_list(list);
+    if (!good) return;
     for (auto token : list) {
       std::string name(token);
       bool repeated = std::find(protocols.begin(), protocols.end(), name) != protocols.end();
-      if (repeated || protocols.size() == kMostProtocols) return std::nullopt;
+      good = !repeated && protocols.size() < kMostProtocols;
+      if (!good) return;
       protocols.push_back(std::move(name));
     }
-  }
-  return protocols;
+  });
+  return good ? std::optional(std::move(protocols)) : std::nullopt;
 }
 
 }  // namespace
@@ -85,19 +93,19 @@ void throw_exception_from_error(const UpgradeRefusal& refusal, const boost::sour
 }
 
 bool asks_for_websocket(const RequestHead& client) {
-  return client.version() >= 11 && lists(client, http::field::upgrade, "websocket");
+  return !client.is_http_1_0() && lists(client, HeaderName::kUpgrade, "websocket");
 }
 
 ClientUpgradeResult check_client_upgrade(const RequestHead& client) {
-  if (client.method() != http::verb::get) return UpgradeRefusal{405, "proxy: a WebSocket begins with GET"};
+  if (!client.is_get()) return UpgradeRefusal{405, "proxy: a WebSocket begins with GET"};
   if (!asks_for_websocket(client)) return UpgradeRefusal{426, "proxy: this endpoint is a WebSocket"};
-  if (!lists(client, http::field::connection, "upgrade"))
+  if (!lists(client, HeaderName::kConnection, "upgrade"))
     return UpgradeRefusal{400, "proxy: the Connection header doesn't name the upgrade"};
   // Its bytes would be read as frames by one server and as a body by another.
   if (has_body(client)) return UpgradeRefusal{400, "proxy: a WebSocket's request has no body"};
-  if (only_value(client, http::field::sec_websocket_version) != kVersion)
+  if (client.only(HeaderName::kSecWebSocketVersion) != kVersion)
     return UpgradeRefusal{426, "proxy: version 13 of WebSocket is spoken here"};
-  auto key = only_value(client, http::field::sec_websocket_key);
+  auto key = client.only(HeaderName::kSecWebSocketKey);
   if (!key || !is_key(*key)) return UpgradeRefusal{400, "proxy: Sec-WebSocket-Key isn't 16 bytes in base64"};
   auto protocols = offered_protocols(client);
   if (!protocols) return UpgradeRefusal{400, "proxy: Sec-WebSocket-Protocol isn't a list of names"};
@@ -146,17 +154,13 @@ std::string websocket_accept(std::string_view key) {
 }
 
 std::string upstream_upgrade_head(const RequestHead& client, const UpstreamUpgrade& upgrade) {
-  RequestHead head = client;
-  head.target({upgrade.target.data(), upgrade.target.size()});
-  for (http::field own :
-       {http::field::sec_websocket_key, http::field::sec_websocket_version, http::field::sec_websocket_accept,
-        http::field::sec_websocket_extensions, http::field::sec_websocket_protocol})
-    head.erase(own);
   UpstreamRequest request;
   request.authority = upgrade.authority;
   request.request_id = upgrade.request_id;
   request.has_body = false;
-  std::string out = upstream_request_head(head, request);
+  request.handshake = true;
+  request.target = upgrade.target;
+  std::string out = upstream_request_head(client, request);
   out.resize(out.size() - 2);  // the empty line at its end
   out += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
   out += upgrade.key;

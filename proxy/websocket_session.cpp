@@ -49,8 +49,7 @@ class WebSocketSession {
     auto upgrade = check_client_upgrade(connection_.head());
     if (!upgrade) co_return co_await refuse_handshake(upgrade.error());
     upgrade_ = *std::move(upgrade);
-    auto target = connection_.head().target();
-    auto query = take_query_auth({target.data(), target.size()});
+    auto query = take_query_auth(connection_.head().target());
     if (!query) {
       Refusal refusal;
       refusal.status = query.error().status;

@@ -1,6 +1,7 @@
 // A request's head: what is believed is understood alike by Beast, and what the proxy makes of it for the
 // inference server is a head that it would believe itself.
 #include <algorithm>
+#include <vector>
 #include <boost/beast/http.hpp>
 
 #include "proxy/message_heads.hpp"
@@ -12,6 +13,23 @@ namespace {
 
 namespace http = boost::beast::http;
 
+std::string_view view(boost::beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+// Lines of one name together, where the first stood: Beast's order.
+std::vector<Header> grouped(const RequestHead& head) {
+  std::vector<Header> headers;
+  head.for_each([&](const Header& header) {
+    auto same = std::find_if(headers.rbegin(), headers.rend(), [&](const Header& other) {
+      return boost::beast::iequals({other.name.data(), other.name.size()},
+                                   {header.name.data(), header.name.size()});
+    });
+    headers.insert(same == headers.rend() ? headers.end() : same.base(), header);
+  });
+  return headers;
+}
+
 void check_forwarded(const RequestHead& head, std::uint64_t body_bytes, bool has_body) {
   UpstreamRequest request;
   request.authority = "127.0.0.1:5001";
@@ -20,9 +38,9 @@ void check_forwarded(const RequestHead& head, std::uint64_t body_bytes, bool has
   request.body_bytes = body_bytes;
   request.has_body = has_body;
   std::string forwarded = upstream_request_head(head, request);
-  auto problem = check_request_head(forwarded);
-  bool by_own_headers = problem && problem->status == 431;  // which may be more than a client's
-  require(!problem || by_own_headers, "what is forwarded is a good head");
+  RequestHeadResult again = read_request_head(forwarded);
+  bool by_own_headers = !again && again.error().status == 431;  // which may be more than a client's
+  require(again || by_own_headers, "what is forwarded is a good head");
   auto lines = std::count(forwarded.begin(), forwarded.end(), '\n');
   require(static_cast<std::size_t>(lines) - 2 <= kMostHeadersUpstream,
           "it has no more headers than servers read");
@@ -38,8 +56,7 @@ void check_forwarded(const RequestHead& head, std::uint64_t body_bytes, bool has
               read.find(http::field::expect) == read.end() && read.find(http::field::upgrade) == read.end() &&
               read.find(http::field::connection) == read.end(),
           "nothing of the client's hop is forwarded");
-  std::string target = upstream_target({read.target().data(), read.target().size()});
-  require(target == std::string_view(read.target().data(), read.target().size()), "api_key is out of it");
+  require(upstream_target(view(read.target())) == view(read.target()), "api_key is out of it");
 }
 
 }  // namespace
@@ -52,8 +69,9 @@ void check_input(std::string_view input) {
     return;
   }
   std::string_view head = input.substr(0, end + 4);
-  if (auto problem = check_request_head(head)) {
-    require(problem->status >= 400 && problem->status < 600, "a refusal has a status");
+  RequestHeadResult read = read_request_head(head);
+  if (!read) {
+    require(read.error().status >= 400 && read.error().status < 600, "a refusal has a status");
     return;
   }
   for (std::size_t size = 0; size < head.size(); size += 1 + head.size() / 64)
@@ -67,15 +85,23 @@ void check_input(std::string_view input) {
   // Beast refuses some heads that are good: lines beyond its own limits. Then the client is told 400.
   if (error) return;
   require(parser.is_header_done(), "Beast sees the same end");
-  std::string_view line = head.substr(0, head.find('\r'));
-  std::string_view target(parser.get().target().data(), parser.get().target().size());
-  std::size_t first = line.find(' ');
-  require(target == line.substr(first + 1, line.rfind(' ') - first - 1), "Beast sees the same target");
-  RequestHead taken = parser.get().base();
-  use_origin_form(taken);
-  require(taken.target().starts_with('/'), "a path is left of any target");
-  check_forwarded(taken, 17, true);
-  check_forwarded(taken, 0, false);
+  const auto& beast = parser.get();
+  require(read->target().starts_with('/') && view(beast.target()).ends_with(read->target()) &&
+              view(beast.method_string()) == read->method() &&
+              beast.version() == (read->is_http_1_0() ? 10U : 11U),
+          "Beast sees the same request line");
+  require(
+      parser.chunked() == read->is_chunked() &&
+          (read->is_chunked() || parser.content_length().value_or(0) == read->content_length().value_or(0)),
+      "Beast sees the same end of the body");
+  const std::vector<Header> headers = grouped(*read);
+  require(std::equal(beast.begin(), beast.end(), headers.begin(), headers.end(),
+                     [](const auto& field, const Header& header) {
+                       return view(field.name_string()) == header.name && view(field.value()) == header.value;
+                     }),
+          "Beast sees the same headers");
+  check_forwarded(*read, 17, true);
+  check_forwarded(*read, 0, false);
 }
 
 }  // namespace cppworker::fuzz

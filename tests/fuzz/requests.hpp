@@ -114,7 +114,7 @@ inline std::vector<std::string> by_the_rules(std::string_view text) {
   while (true) {
     while (text.starts_with("\r\n")) text.remove_prefix(2);
     std::size_t end = text.find("\r\n\r\n");
-    if (end == std::string_view::npos || check_request_head(text.substr(0, end + 4))) return bodies;
+    if (end == std::string_view::npos || !read_request_head(text.substr(0, end + 4))) return bodies;
     std::string_view head = text.substr(0, end + 2);
     text.remove_prefix(end + 4);
     take_line(head);

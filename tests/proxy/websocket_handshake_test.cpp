@@ -5,6 +5,8 @@
 
 #include <functional>
 
+#include "tests/proxy/written_head.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -19,8 +21,8 @@ using ::testing::StartsWith;
 constexpr const char* kKey = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr const char* kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-RequestHead client() {
-  RequestHead head;
+WrittenHead client() {
+  WrittenHead head;
   head.method(http::verb::get);
   head.target("/api/v1/stream?api_key=secret&a=1");
   head.version(11);
@@ -33,15 +35,15 @@ RequestHead client() {
 }
 
 // 101 when it passes.
-int status_after(const std::function<void(RequestHead&)>& change) {
-  RequestHead head = client();
+int status_after(const std::function<void(WrittenHead&)>& change) {
+  WrittenHead head = client();
   change(head);
-  auto checked = check_client_upgrade(head);
+  auto checked = check_client_upgrade(read(head));
   return checked ? 101 : checked.error().status;
 }
 
 TEST(ClientUpgradeTest, AcceptsTheExampleOfTheRfc) {
-  auto checked = check_client_upgrade(client());
+  auto checked = check_client_upgrade(read(client()));
   ASSERT_TRUE(checked);
   EXPECT_EQ(checked->accept, kAccept);
   EXPECT_THAT(checked->protocols, ElementsAre());
@@ -92,10 +94,10 @@ TEST(ClientUpgradeTest, RefusesAKeyThatIsNotSixteenBytes) {
 }
 
 TEST(ClientUpgradeTest, ListsTheProtocolsInOrder) {
-  RequestHead head = client();
+  WrittenHead head = client();
   head.set(http::field::sec_websocket_protocol, "chat.v2, chat");
   head.insert(http::field::sec_websocket_protocol, "plain");
-  auto checked = check_client_upgrade(head);
+  auto checked = check_client_upgrade(read(head));
   ASSERT_TRUE(checked);
   EXPECT_THAT(checked->protocols, ElementsAre("chat.v2", "chat", "plain"));
 }
@@ -132,9 +134,9 @@ TEST(UpgradeRefusalTest, SaysWhichVersionWouldDo) {
 TEST(WebSocketKeyTest, IsFreshAndOfTheRightSize) {
   std::string key = random_websocket_key();
   EXPECT_NE(key, random_websocket_key());
-  RequestHead head = client();
+  WrittenHead head = client();
   head.set(http::field::sec_websocket_key, key);
-  auto checked = check_client_upgrade(head);
+  auto checked = check_client_upgrade(read(head));
   ASSERT_TRUE(checked);
   EXPECT_EQ(checked->accept, websocket_accept(key));
 }
@@ -143,7 +145,7 @@ const std::vector<std::string> kOffered{"chat", "plain"};
 const UpstreamUpgrade kUpgrade{"127.0.0.1:5001", "id-1", "/api/v1/stream?a=1", kKey, kOffered};
 
 TEST(UpstreamUpgradeTest, AsksInItsOwnNameWithoutExtensions) {
-  RequestHead head = client();
+  WrittenHead head = client();
   head.set(http::field::sec_websocket_key, "AAAAAAAAAAAAAAAAAAAAAA==");
   head.set(http::field::sec_websocket_extensions, "permessage-deflate; client_max_window_bits");
   head.set(http::field::sec_websocket_protocol, "chat, plain, secret");
@@ -151,7 +153,7 @@ TEST(UpstreamUpgradeTest, AsksInItsOwnNameWithoutExtensions) {
   head.set(http::field::connection, "keep-alive, Upgrade, X-Private");
   head.set("X-Private", "hop");
   head.set("traceparent", "00-1-2-01");
-  EXPECT_EQ(upstream_upgrade_head(head, kUpgrade),
+  EXPECT_EQ(upstream_upgrade_head(read(head), kUpgrade),
             "GET /api/v1/stream?a=1 HTTP/1.1\r\nHost: 127.0.0.1:5001\r\ntraceparent: 00-1-2-01\r\n"
             "X-Request-Id: id-1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat, plain\r\n\r\n");
@@ -161,7 +163,7 @@ TEST(UpstreamUpgradeTest, NamesNoProtocolWhenThereIsNone) {
   UpstreamUpgrade upgrade = kUpgrade;
   upgrade.protocols = {};
   upgrade.target = "/s?api_key=secret";
-  std::string out = upstream_upgrade_head(client(), upgrade);
+  std::string out = upstream_upgrade_head(read(client()), upgrade);
   EXPECT_THAT(out, StartsWith("GET /s HTTP/1.1\r\n"));
   EXPECT_THAT(out, Not(HasSubstr("Protocol")));
   EXPECT_THAT(out, EndsWith("ZQ==\r\n\r\n"));
