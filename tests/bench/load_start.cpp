@@ -36,7 +36,11 @@ double time_one(const StartLoad& load) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) give_up("cannot make a socket pair");
   UniqueFd ours(pair[0]), theirs(pair[1]);
+  // What the supervisor tells first: a proxy that knows nothing of its worker serves nobody.
+  if (!write_all(ours, encode(WorkerState{}))) give_up("cannot tell the proxy its worker's state");
   UniqueFd client = connect_to_loopback(port_of(listener));
+  const timeval longest{.tv_sec = 10, .tv_usec = 0};  // hundreds of times what it may take
+  ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof longest);
   if (!write_all(client, kPing)) give_up("cannot send the request");
 
   std::int64_t started = now_ns();
