@@ -30,8 +30,8 @@ struct ProxySettings {
   int max_json_depth = 256;
   // As many as a GPU can't serve anyway; each idle one costs a descriptor and some KiB.
   std::int64_t max_connections = 10'000;
-  // What one client address may have of them, of max_buffered_bytes and of max_sessions. Half, since many clients may come
-  // from one address, and so that a second one finds room. 0: as much as there is.
+  // What one client address may have of them, of max_buffered_bytes and of max_sessions. Half, since many
+  // clients may come from one address, and so that a second one finds room. 0: as much as there is.
   int address_share_percent = 50;
   // Requests that wait for a server which executes one at a time.
   std::int64_t max_queue = 100;

@@ -109,8 +109,8 @@ void LogFile::rotate() {
   for (int number = limits_.files - 1; number > 1; --number)
     ::rename((path_ + "." + std::to_string(number - 1)).c_str(),
              (path_ + "." + std::to_string(number)).c_str());
-  const bool moved = limits_.files > 1 ? ::rename(path_.c_str(), (path_ + ".1").c_str()) == 0
-                                       : ::unlink(path_.c_str()) == 0;
+  const bool moved =
+      limits_.files > 1 ? ::rename(path_.c_str(), (path_ + ".1").c_str()) == 0 : ::unlink(path_.c_str()) == 0;
   drop_surplus();
   if (moved) {
     file_.reset();
