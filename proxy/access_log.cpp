@@ -1,12 +1,13 @@
 #include "proxy/access_log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "common/json_log.hpp"
+#include "common/log_writer.hpp"
 #include "common/logging.hpp"
 
 namespace cppworker {
@@ -27,9 +28,8 @@ std::string text(std::string_view view) {
 }  // namespace
 
 AccessLog access_log_on_stderr() {
-  auto logger = std::make_shared<spdlog::logger>("access", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("access", std::make_shared<LogWriter>(STDERR_FILENO));
   logger->set_pattern("%v");
-  logger->flush_on(spdlog::level::trace);
   return [logger = std::move(logger)](const std::string& line) { logger->info(line); };
 }
 

@@ -266,11 +266,17 @@ TEST(Supervision, OutlivesWhoeverReadItsLog) {
 TEST(Supervision, WaitsForNobodyWhoReadsItsLog) {
   Autoscaler autoscaler;
   BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
-  Worker worker(autoscaler, backend.name(), kChattyProxy, backend.settings());
+  json settings = backend.settings();
+  settings["proxy"]["access_log"] = true;
+  Worker worker(autoscaler, backend.name(), kChattyProxy, settings);
   worker.process().fill_output();
-  EXPECT_FALSE(next_proxy(worker).is_null());
-  EXPECT_EQ(get(worker.port(), "/ping").body, "pong");
+  const json proxy = next_proxy(worker);
+  ASSERT_FALSE(proxy.is_null());
+  // More of them, each with its line, than the proxy has threads.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(get(worker.port(), "/ping").body, "pong");
   EXPECT_EQ(get(worker.admin_port(), "/livez").status, 200);
+  EXPECT_EQ(worker.status()["proxy"]["pid"], proxy["proxy"]["pid"])
+      << "a thread of it hung, and it was replaced";
   worker.process().signal(SIGTERM);
   EXPECT_TRUE(eventually([&] { return worker.process().has_ended(); }));
 }
