@@ -17,6 +17,19 @@ std::chrono::seconds Admission::rounded(std::chrono::duration<double> wait) cons
   return std::chrono::seconds(static_cast<std::int64_t>(std::ceil(std::clamp(wait.count(), 1.0, most))));
 }
 
+// Telling the others may wait for the supervisor, and is done without the lock. A proxy that ends says
+// nothing more: the supervisor tells them when it is gone.
+template <class Work>
+void Admission::change(Work work) {
+  bool to_be_told;
+  {
+    std::lock_guard lock(mutex_);
+    work();
+    to_be_told = share_.take_to_be_told();
+  }
+  if (to_be_told && !closed_) share_.tell_others();
+}
+
 // False with a limit: it is in the queue then, as far as others know, or refused by who asked.
 bool Admission::takes_at_once(Clock::time_point now) {
   if (limits_.concurrency == 0) return true;
@@ -25,13 +38,7 @@ bool Admission::takes_at_once(Clock::time_point now) {
 
 Admission::Reservation Admission::reserve(const WaiterPtr& waiter, Clock::time_point now) {
   Reservation reservation;
-  bool to_be_told;
-  {
-    std::lock_guard lock(mutex_);
-    reservation = reserve_now(waiter, now);
-    to_be_told = share_.take_to_be_told();
-  }
-  tell_others_if(to_be_told);
+  change([&] { reservation = reserve_now(waiter, now); });
   return reservation;
 }
 
@@ -85,16 +92,12 @@ Awaitable<bool> Admission::wait(WaiterPtr waiter) {
 }
 
 void Admission::leave(const WaiterPtr& waiter, bool served, Clock::time_point now) {
-  bool to_be_told;
-  {
-    std::lock_guard lock(mutex_);
+  change([&] {
     waiter->state_ = Waiter::State::kGone;
     rate_.end(now, waiter->demand_.work_milli, served);
     --inside_;
     fill(now);
-    to_be_told = share_.take_to_be_told();
-  }
-  tell_others_if(to_be_told);
+  });
 }
 
 // The first of the queue go in, as long as there are places; what others know of us is true afterwards.
@@ -115,29 +118,19 @@ void Admission::fill(Clock::time_point now) {
 }
 
 void Admission::look_again(Clock::time_point now) {
-  bool to_be_told;
-  {
-    std::lock_guard lock(mutex_);
-    fill(now);
-    to_be_told = share_.take_to_be_told();
-  }
-  tell_others_if(to_be_told);
+  change([&] { fill(now); });
 }
 
 void Admission::give_up(const WaiterPtr& waiter, Clock::time_point now) {
-  bool to_be_told;
-  {
-    std::lock_guard lock(mutex_);
+  change([&] {
     if (waiter->state_ != Waiter::State::kQueued) return;
     waiter->state_ = Waiter::State::kGone;
     queue_.erase(std::find(queue_.begin(), queue_.end(), waiter));
     queued_bytes_ -= waiter->demand_.bytes;
     rate_.give_up(now, waiter->demand_.work_milli);
     fill(now);
-    to_be_told = share_.take_to_be_told();
-  }
-  wake(waiter);
-  tell_others_if(to_be_told);
+    wake(waiter);
+  });
 }
 
 void Admission::abandon(const WaiterPtr& waiter, Clock::time_point now) {
@@ -157,11 +150,6 @@ std::chrono::seconds Admission::expected_wait(Clock::time_point now) const {
 
 void Admission::close() {
   closed_ = true;
-}
-
-// A proxy that ends says nothing more: the supervisor tells the others when it is gone.
-void Admission::tell_others_if(bool to_be_told) const {
-  if (to_be_told && !closed_) share_.tell_others();
 }
 
 void Admission::wake(const WaiterPtr& waiter) const {

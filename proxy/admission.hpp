@@ -120,11 +120,13 @@ class Admission {
   std::uint64_t queued_bytes() const;
 
  private:
+  // Does that under the mutex, and then tells other processes what it has left for them.
+  template <class Work>
+  void change(Work work);
   // These three under the mutex.
   Reservation reserve_now(const WaiterPtr& waiter, Clock::time_point now);
   bool takes_at_once(Clock::time_point now);
   void fill(Clock::time_point now);
-  void tell_others_if(bool to_be_told) const;  // without the mutex
   std::chrono::seconds rounded(std::chrono::duration<double> wait) const;
   void wake(const WaiterPtr& waiter) const;
 
