@@ -256,12 +256,8 @@ std::optional<Refusal> Connection::take_head(std::size_t size) {
   buffer_.consume(size);
   keep_alive_ = head_->keep_alive();
   if (head_->is_chunked()) chunk_parser_ = chunk_parser<ChunkParser>(limits_.head_bytes);
-  body_unread_ = has_body();
+  body_unread_ = head_->has_body();
   return std::nullopt;
-}
-
-bool Connection::has_body() const {
-  return chunk_parser_ || head_->content_length().value_or(0) > 0;
 }
 
 Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {

@@ -62,7 +62,6 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   std::string_view body() const { return body_.text(); }
   // Frees the body: nobody looks at it, or at slices of it, any more.
   void release_body();
-  bool has_body() const;  // as the head announces it
   bool wants_keep_alive() const {
     return keep_alive_ && !(limits_.last_answer != nullptr && limits_.last_answer->load());
   }

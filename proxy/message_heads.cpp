@@ -6,7 +6,6 @@
 #include <boost/container/static_vector.hpp>
 
 #include "proxy/query.hpp"
-#include "proxy/request_head_check.hpp"
 
 namespace cppworker {
 namespace {

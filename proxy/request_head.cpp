@@ -49,10 +49,6 @@ constexpr std::array<std::uint32_t, kLongestName + 1> kOfSize = [] {
   return of_size;
 }();
 
-bool lists(std::string_view value, std::string_view token) {
-  return boost::beast::http::token_list{{value.data(), value.size()}}.exists({token.data(), token.size()});
-}
-
 }  // namespace
 
 HeaderName header_name(std::string_view name) {
@@ -67,12 +63,17 @@ HeaderName header_name(std::string_view name) {
 }
 
 bool RequestHead::keep_alive() const {
-  bool close = false, keep = false;
-  for_each(HeaderName::kConnection, [&](std::string_view value) {
-    close = close || lists(value, "close");
-    keep = keep || lists(value, "keep-alive");
+  if (lists(HeaderName::kConnection, "close")) return false;
+  return !http_1_0_ || lists(HeaderName::kConnection, "keep-alive");
+}
+
+bool RequestHead::lists(HeaderName id, std::string_view token) const {
+  bool found = false;
+  for_each(id, [&](std::string_view value) {
+    boost::beast::http::token_list list{{value.data(), value.size()}};
+    found = found || list.exists({token.data(), token.size()});
   });
-  return http_1_0_ ? keep && !close : !close;
+  return found;
 }
 
 std::optional<std::string_view> RequestHead::only(HeaderName id) const {

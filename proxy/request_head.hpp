@@ -64,8 +64,12 @@ class RequestHead {
   bool is_chunked() const { return has(HeaderName::kTransferEncoding); }
   // Of the body, where the head says it.
   std::optional<std::uint64_t> content_length() const { return content_length_; }
+  // Whether one is announced that isn't empty for certain.
+  bool has_body() const { return is_chunked() || content_length_.value_or(0) > 0; }
 
   bool has(HeaderName id) const { return find(id) != nullptr; }
+  // Whether the header, which may come in several lines, lists the token; letter case doesn't matter.
+  bool lists(HeaderName id, std::string_view token) const;
   // The header's only value; nullopt when there is none, or more than one line.
   std::optional<std::string_view> only(HeaderName id) const;
 

@@ -35,23 +35,11 @@ bool lists(const http::fields& fields, http::field name, boost::beast::string_vi
                      [&](const auto& field) { return http::token_list{field.value()}.exists(token); });
 }
 
-bool lists(const RequestHead& head, HeaderName name, boost::beast::string_view token) {
-  bool found = false;
-  head.for_each(name, [&](std::string_view value) {
-    found = found || http::token_list{{value.data(), value.size()}}.exists(token);
-  });
-  return found;
-}
-
 // The value of a header that must come once; nullopt when it doesn't.
 std::optional<std::string_view> only_value(const http::fields& fields, http::field name) {
   auto [first, last] = fields.equal_range(name);
   if (first == last || std::next(first) != last) return std::nullopt;
   return view(first->value());
-}
-
-bool has_body(const RequestHead& client) {
-  return client.is_chunked() || client.content_length().value_or(0) > 0;
 }
 
 bool is_key(std::string_view text) {
@@ -93,16 +81,16 @@ void throw_exception_from_error(const UpgradeRefusal& refusal, const boost::sour
 }
 
 bool asks_for_websocket(const RequestHead& client) {
-  return !client.is_http_1_0() && lists(client, HeaderName::kUpgrade, "websocket");
+  return !client.is_http_1_0() && client.lists(HeaderName::kUpgrade, "websocket");
 }
 
 ClientUpgradeResult check_client_upgrade(const RequestHead& client) {
   if (!client.is_get()) return UpgradeRefusal{405, "proxy: a WebSocket begins with GET"};
   if (!asks_for_websocket(client)) return UpgradeRefusal{426, "proxy: this endpoint is a WebSocket"};
-  if (!lists(client, HeaderName::kConnection, "upgrade"))
+  if (!client.lists(HeaderName::kConnection, "upgrade"))
     return UpgradeRefusal{400, "proxy: the Connection header doesn't name the upgrade"};
   // Its bytes would be read as frames by one server and as a body by another.
-  if (has_body(client)) return UpgradeRefusal{400, "proxy: a WebSocket's request has no body"};
+  if (client.has_body()) return UpgradeRefusal{400, "proxy: a WebSocket's request has no body"};
   if (client.only(HeaderName::kSecWebSocketVersion) != kVersion)
     return UpgradeRefusal{426, "proxy: version 13 of WebSocket is spoken here"};
   auto key = client.only(HeaderName::kSecWebSocketKey);
