@@ -50,8 +50,7 @@ Awaitable<UpstreamUpgradeResult> upgrade_upstream(asio::any_io_executor executor
   active.begin_phase(limits.connect);
   auto [refused] = co_await connection->socket.async_connect(target.server, kTuple);
   if (!refused && !active.aborted()) {
-    error_code ignored;
-    connection->socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    tune(*connection);
     const std::string authority = authority_of(target.server), key = random_websocket_key();
     const UpstreamUpgrade upgrade{authority, target.request_id, target.target, key, target.protocols};
     const std::string head = upstream_upgrade_head(target.client, upgrade);
