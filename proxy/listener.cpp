@@ -93,7 +93,6 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
     }
     failing = false;
     core.ledger.count(Counter::kConnectionsAccepted);
-    // What comes by the door for sessions comes from this machine.
     auto refuse_it = [&](Counter counter, std::string_view text) {
       core.ledger.count(counter);
       refuse_connection(std::move(socket), text, is_public && core.settings.tls);
@@ -102,6 +101,7 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
       refuse_it(Counter::kConnectionsRefusedFull, "proxy: too many connections");
       continue;
     }
+    // What comes by the door for sessions comes from this machine.
     std::optional<ClientShares::Place> client =
         is_public ? core.clients.enter(peer.address()) : core.clients.enter_uncounted();
     if (!client) {
