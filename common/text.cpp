@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <numeric>
 
-#include "common/replace_file.hpp"
 #include "common/unique_fd.hpp"
 
 namespace cppworker {
@@ -39,6 +38,20 @@ bool write_all(int fd, std::string_view content) {
     content.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
+}
+
+bool replace(const std::string& path, std::string_view content, unsigned mode, bool wait_for_disk) {
+  std::string temporary = path + ".new";
+  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!fd) return false;
+  bool written = write_all(fd.get(), content) && (!wait_for_disk || ::fsync(fd.get()) == 0) &&
+                 ::rename(temporary.c_str(), path.c_str()) == 0;
+  if (!written) {
+    int cause = errno;
+    ::unlink(temporary.c_str());
+    errno = cause;
+  }
+  return written;
 }
 
 }  // namespace
@@ -88,24 +101,6 @@ std::optional<std::string> read_file(const std::string& path, std::size_t limit)
   }
   return content;
 }
-
-namespace {
-
-bool replace(const std::string& path, std::string_view content, unsigned mode, bool wait_for_disk) {
-  std::string temporary = path + ".new";
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (!fd) return false;
-  bool written = write_all(fd.get(), content) && (!wait_for_disk || ::fsync(fd.get()) == 0) &&
-                 ::rename(temporary.c_str(), path.c_str()) == 0;
-  if (!written) {
-    int cause = errno;
-    ::unlink(temporary.c_str());
-    errno = cause;
-  }
-  return written;
-}
-
-}  // namespace
 
 bool write_file_atomically(const std::string& path, std::string_view content, unsigned mode) {
   return replace(path, content, mode, true);

@@ -23,6 +23,10 @@ std::optional<std::string> read_file(const std::string& path, std::size_t limit)
 // Replaces the file's content in one step (temporary file in the same folder, fsync, rename), so that a
 // reader or a crash never sees half of it. False with errno set when that fails.
 bool write_file_atomically(const std::string& path, std::string_view content, unsigned mode = 0600);
+// The same without waiting for the disk, which beside a model's download takes seconds: a reader never sees
+// half of it, but after a power cut the file may be empty or the one before. For what is void by then, or can
+// be made anew; and for the supervisor's loop.
+bool replace_file(const std::string& path, std::string_view content, unsigned mode = 0600);
 
 // True when both are equal; takes the same time wherever they differ. For secrets.
 bool equal_in_constant_time(std::string_view a, std::string_view b);

@@ -9,7 +9,6 @@
 
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
-#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "launchers/failure_detector.hpp"
 

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "common/logging.hpp"
-#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "supervisor/launch_cgroup.hpp"
 #include "supervisor/process_tree.hpp"

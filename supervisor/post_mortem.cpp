@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/logging.hpp"
-#include "common/replace_file.hpp"
+#include "common/text.hpp"
 
 namespace cppworker {
 namespace {

@@ -7,7 +7,6 @@
 
 #include "common/http_client.hpp"
 #include "common/logging.hpp"
-#include "common/replace_file.hpp"
 #include "common/text.hpp"
 #include "supervisor/admin_server.hpp"
 #include "supervisor/launch_cgroup.hpp"

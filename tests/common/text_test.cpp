@@ -8,7 +8,6 @@
 
 #include <filesystem>
 
-#include "common/replace_file.hpp"
 
 namespace {
 int waits_for_disk = 0;
