@@ -1,19 +1,9 @@
 #include "supervisor/cgroup_files.hpp"
 
-#include <vector>
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 namespace {
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words;
-  while (!line.empty()) {
-    const std::size_t end = std::min(line.find(' '), line.size());
-    if (end > 0) words.push_back(line.substr(0, end));
-    line.remove_prefix(std::min(end + 1, line.size()));
-  }
-  return words;
-}
 
 // What is left of `path` below the mount's root; nullopt when it lies elsewhere.
 std::optional<std::string_view> below(std::string_view root, std::string_view path) {

@@ -1,7 +1,6 @@
 // What the kernel's files say about control groups: which folder is whose. proc(5), cgroups(7).
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -12,15 +11,6 @@ namespace cppworker {
 // mountinfo of a container with many volumes has hundreds of lines.
 inline constexpr std::size_t kLargestMountinfo = 1 << 20;
 inline constexpr std::size_t kLargestCgroupFile = 64 << 10;
-
-template <class Visit>
-void for_each_line(std::string_view text, Visit visit) {
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    visit(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-}
 
 // Where the group `path` (of /proc/self/cgroup) lies: below the first mount of mountinfo's text that `wanted`
 // accepts, by its type ("cgroup2") and its file system's options ("rw,memory"). nullopt when there is none,

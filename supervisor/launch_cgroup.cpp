@@ -10,6 +10,7 @@
 #include "common/text.hpp"
 #include "common/unique_fd.hpp"
 #include "supervisor/cgroup_files.hpp"
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 namespace {

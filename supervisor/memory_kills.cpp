@@ -6,6 +6,7 @@
 #include "common/text.hpp"
 #include "supervisor/cgroup_files.hpp"
 #include "supervisor/launch_cgroup.hpp"
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 namespace {
@@ -26,12 +27,8 @@ std::optional<std::uint64_t> kills_in(const std::string& file) {
 
 // Of "rw,cpu,memory".
 bool names(std::string_view list, std::string_view wanted) {
-  while (!list.empty()) {
-    const std::size_t end = std::min(list.find(','), list.size());
-    if (list.substr(0, end) == wanted) return true;
-    list.remove_prefix(std::min(end + 1, list.size()));
-  }
-  return false;
+  const std::vector<std::string> parts = split_list(list, ',');
+  return std::find(parts.begin(), parts.end(), wanted) != parts.end();
 }
 
 }  // namespace

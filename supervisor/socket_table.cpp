@@ -1,7 +1,8 @@
 #include "supervisor/socket_table.hpp"
 
-#include <algorithm>
 #include <charconv>
+
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 namespace {
@@ -20,24 +21,16 @@ bool split_address(std::string_view word, std::string_view& address, std::uint16
 
 std::vector<SocketRow> parse_socket_table(std::string_view text) {
   std::vector<SocketRow> rows;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    std::vector<std::string_view> words;
-    while (!line.empty() && words.size() < kWords) {
-      const std::size_t stop = std::min(line.find(' '), line.size());
-      if (stop > 0) words.push_back(line.substr(0, stop));
-      line.remove_prefix(std::min(stop + 1, line.size()));
-    }
-    if (words.size() < kWords) continue;
+  for_each_line(text, [&](std::string_view line) {
+    const std::vector<std::string_view> words = words_of(line, kWords);
+    if (words.size() < kWords) return;
     SocketRow row;
-    if (!split_address(words[kLocal], row.local_address, row.local_port)) continue;
-    if (!split_address(words[kRemote], row.remote_address, row.remote_port)) continue;
+    if (!split_address(words[kLocal], row.local_address, row.local_port)) return;
+    if (!split_address(words[kRemote], row.remote_address, row.remote_port)) return;
     row.state = words[kState];
     std::from_chars(words[kInode].data(), words[kInode].data() + words[kInode].size(), row.inode);
     rows.push_back(row);
-  }
+  });
   return rows;
 }
 
