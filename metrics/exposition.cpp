@@ -91,33 +91,26 @@ void add_endpoints(Families& families, const LedgerSnapshot& books) {
 }
 
 void add_present(Families& families, const LedgerSnapshot& books) {
-  auto& requests = families.emplace_back(
-      family("cppworker_requests_in_flight", "Requests now in the worker.", MetricType::Gauge));
-  add_gauge(requests, {}, number(books.in_flight_amount.requests));
-  auto& work = families.emplace_back(
-      family("cppworker_work_in_flight", "Work units of the requests now in the worker.", MetricType::Gauge));
-  add_gauge(work, {}, units(books.in_flight_amount.work_milli));
+  add_plain_gauge(families, "cppworker_requests_in_flight", "Requests now in the worker.",
+                  number(books.in_flight_amount.requests));
+  add_plain_gauge(families, "cppworker_work_in_flight", "Work units of the requests now in the worker.",
+                  units(books.in_flight_amount.work_milli));
   const OpenNow& open = books.open_now;
-  auto& connections = families.emplace_back(
-      family("cppworker_client_connections",
-             "Connections of clients that are open, idle ones included, a second ago.", MetricType::Gauge));
-  add_gauge(connections, {}, static_cast<double>(open.connections));
-  auto& queue = families.emplace_back(
-      family("cppworker_requests_waiting",
-             "Requests in flight that wait in the proxy for a place at the inference server, a second ago.",
-             MetricType::Gauge));
-  add_gauge(queue, {}, static_cast<double>(open.waiting_requests));
-  auto& queue_bytes = families.emplace_back(
-      family("cppworker_waiting_bytes", "Bytes of the bodies of the requests that wait.", MetricType::Gauge));
-  add_gauge(queue_bytes, {}, static_cast<double>(open.waiting_bytes));
-  auto& buffered = families.emplace_back(
-      family("cppworker_buffered_bytes",
-             "Bytes of large bodies and answers in the proxy's memory, of max_buffered_bytes, a second ago.",
-             MetricType::Gauge));
-  add_gauge(buffered, {}, static_cast<double>(open.buffered_bytes));
-  auto& sessions = families.emplace_back(
-      family("cppworker_sessions", "Sessions that are open or being closed.", MetricType::Gauge));
-  add_gauge(sessions, {}, static_cast<double>(books.sessions));
+  add_plain_gauge(families, "cppworker_client_connections",
+                  "Connections of clients that are open, idle ones included, a second ago.",
+                  static_cast<double>(open.connections));
+  add_plain_gauge(
+      families, "cppworker_requests_waiting",
+      "Requests in flight that wait in the proxy for a place at the inference server, a second ago.",
+      static_cast<double>(open.waiting_requests));
+  add_plain_gauge(families, "cppworker_waiting_bytes", "Bytes of the bodies of the requests that wait.",
+                  static_cast<double>(open.waiting_bytes));
+  add_plain_gauge(
+      families, "cppworker_buffered_bytes",
+      "Bytes of large bodies and answers in the proxy's memory, of max_buffered_bytes, a second ago.",
+      static_cast<double>(open.buffered_bytes));
+  add_plain_gauge(families, "cppworker_sessions", "Sessions that are open or being closed.",
+                  static_cast<double>(books.sessions));
   auto& waiting = families.emplace_back(family("cppworker_finished_unreported",
                                                "Finished requests that the autoscaler hasn't been told of.",
                                                MetricType::Gauge));
@@ -132,11 +125,9 @@ void add_present(Families& families, const LedgerSnapshot& books) {
   auto& reports = families.emplace_back(
       family("cppworker_reports_acknowledged_total", "Load reports that got through.", MetricType::Counter));
   add_counter(reports, {}, static_cast<double>(books.acknowledged.reports));
-  auto& outdated = families.emplace_back(
-      family("cppworker_ledger_outdated",
-             "1 when the ledger's lock couldn't be had: its figures are those of the scrape before.",
-             MetricType::Gauge));
-  add_gauge(outdated, {}, books.outdated ? 1 : 0);
+  add_plain_gauge(families, "cppworker_ledger_outdated",
+                  "1 when the ledger's lock couldn't be had: its figures are those of the scrape before.",
+                  books.outdated ? 1 : 0);
   auto& reqnums = families.emplace_back(
       family("cppworker_distinct_reqnums_total", "Different reqnums that came in.", MetricType::Counter));
   add_counter(reqnums, {}, static_cast<double>(books.distinct_reqnums));
@@ -265,6 +256,10 @@ void add_counter(MetricFamily& family, const Labels& labels, double value) {
 
 void add_gauge(MetricFamily& family, const Labels& labels, double value) {
   add_series(family, labels).gauge.value = value;
+}
+
+void add_plain_gauge(Families& families, const char* name, const char* help, double value) {
+  add_gauge(families.emplace_back(family(name, help, MetricType::Gauge)), {}, value);
 }
 
 Families ledger_families(const LedgerSnapshot& books) {

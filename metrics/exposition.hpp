@@ -26,5 +26,7 @@ std::string exposition_text(const Families& families);
 prometheus::MetricFamily family(std::string name, std::string help, prometheus::MetricType type);
 void add_counter(prometheus::MetricFamily& family, const Labels& labels, double value);
 void add_gauge(prometheus::MetricFamily& family, const Labels& labels, double value);
+// A family of one series without labels.
+void add_plain_gauge(Families& families, const char* name, const char* help, double value);
 
 }  // namespace cppworker

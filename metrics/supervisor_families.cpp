@@ -6,10 +6,6 @@ namespace {
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-void add_plain_gauge(Families& families, const char* name, const char* help, double value) {
-  add_gauge(families.emplace_back(family(name, help, MetricType::Gauge)), {}, value);
-}
-
 void add_restarts(Families& families, const SupervisorFigures& figures) {
   auto model =
       family("cppworker_model_restarts_total", "Restarts of the inference server.", MetricType::Counter);
