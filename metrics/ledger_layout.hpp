@@ -31,7 +31,7 @@ namespace cppworker::ledger_layout {
 
 // "cppwldgr" as bytes on a little-endian machine.
 inline constexpr std::uint64_t kMagic = 0x7267646c77707063;
-inline constexpr std::uint64_t kVersion = 3;
+inline constexpr std::uint64_t kVersion = 4;
 
 // A cache line: what the mutex, the totals and the slots are aligned to, so that they don't share one by
 // chance.
@@ -186,10 +186,12 @@ constexpr std::size_t session(std::size_t index) {
   return kSessionTable + index * kSessionWords;
 }
 
-// places. One limit is the backend's, and each endpoint may have its own. One proxy serves, one is about to
-// take over, and four may be finishing what they have; the rest is for dead ones that aren't settled yet.
+// Proxies that have something of their own here. One serves, one is about to take over, and four may be
+// finishing what they have; the rest is for dead ones that aren't settled yet.
+inline constexpr std::size_t kProxies = 8;
+
+// places. One limit is the backend's, and each endpoint may have its own.
 inline constexpr std::size_t kPlaceGroups = kEndpoints + 1;
-inline constexpr std::size_t kPlaceHolders = 8;
 inline constexpr std::size_t kPlaceOwner = 0;         // the proxy's instance id; 0 when the entry is free
 inline constexpr std::size_t kPlaceInside = 1;        // its requests at the server
 inline constexpr std::size_t kPlaceWaitingSince = 2;  // monotonic nanoseconds; 0 when none waits for a place
@@ -201,21 +203,18 @@ constexpr std::size_t place_group(int endpoint) {
   return static_cast<std::size_t>(endpoint + 1);
 }
 constexpr std::size_t place_holder(std::size_t group, std::size_t index) {
-  return kPlaceTable + (group * kPlaceHolders + index) * kPlaceWords;
+  return kPlaceTable + (group * kProxies + index) * kPlaceWords;
 }
 
 // counters
 inline constexpr std::size_t kCounters = 48;
 inline constexpr std::size_t kCounterTable = next_line(place_holder(kPlaceGroups, 0));
 
-// open now. Proxies that live at once: one, and while it is replaced two; a third may not be settled yet.
-inline constexpr std::size_t kOpenNowPlaces = 3;
+// open now
 inline constexpr std::size_t kOpenNowOwner = 0;  // the proxy's instance id; 0 when the place is free
 inline constexpr std::size_t kOpenNowFigures = 1;
 inline constexpr std::size_t kOpenNowWords = 5;
 inline constexpr std::size_t kOpenNowTable = kCounterTable + kCounters;
-inline constexpr std::size_t kOpenNowRoom = 16;
-static_assert(kOpenNowPlaces * kOpenNowWords <= kOpenNowRoom);
 
 constexpr std::size_t open_now(std::size_t place) {
   return kOpenNowTable + place * kOpenNowWords;
@@ -224,7 +223,7 @@ constexpr std::size_t open_now(std::size_t place) {
 // texts. auth_data with every member at its limit has some 7700 bytes (proxy/envelope.hpp).
 enum class SessionText { kAuthData, kOnCloseRoute, kOnClosePayload };
 inline constexpr std::array<std::size_t, kSessionTextKinds> kSessionTextBytes = {8192, 256, 16384};
-inline constexpr std::size_t kSessionTexts = next_line(kOpenNowTable + kOpenNowRoom);
+inline constexpr std::size_t kSessionTexts = next_line(open_now(kProxies));
 inline constexpr std::size_t kSessionTextWords =
     (kSessionTextBytes[0] + kSessionTextBytes[1] + kSessionTextBytes[2]) / sizeof(std::uint64_t);
 
@@ -242,7 +241,7 @@ inline constexpr std::size_t kTotalWords = kSessionTexts + kSessions * kSessionT
 inline constexpr std::size_t kTotalBytes = kTotalWords * sizeof(std::uint64_t);
 
 static_assert(kDistinctBitsWords + 24 <= kJournalEntries, "the longest acceptance fits into the journal");
-static_assert(kPlaceHolders * 3 <= kJournalEntries, "a dead proxy's places go in one transaction each");
+static_assert(kProxies * 3 <= kJournalEntries, "a dead proxy's places go in one transaction each");
 static_assert(kSlots % 64 == 0 && kDistinctReqnums % 64 == 0);
 static_assert(kMutex % kLineWords == 0 && kTotals % kLineWords == 0 && kSlotTable % kLineWords == 0);
 static_assert(kSessionTextWords % kLineWords == 0);

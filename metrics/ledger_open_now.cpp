@@ -16,7 +16,7 @@ static_assert(kOpenNowFigures + kFigures.size() == kOpenNowWords);
 }  // namespace
 
 void write_open_now(LedgerWords words, std::uint64_t owner, const OpenNow& now) {
-  for (std::size_t i = 0; i < kOpenNowPlaces; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     if (!words.claim(open_now(i) + kOpenNowOwner, owner)) continue;
     for (std::size_t f = 0; f < kFigures.size(); ++f)
       words.store(open_now(i) + kOpenNowFigures + f, now.*kFigures[f]);
@@ -26,7 +26,7 @@ void write_open_now(LedgerWords words, std::uint64_t owner, const OpenNow& now) 
 
 OpenNow read_open_now(LedgerWords words) {
   OpenNow sum;
-  for (std::size_t i = 0; i < kOpenNowPlaces; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     if (words.load(open_now(i) + kOpenNowOwner) == 0) continue;
     for (std::size_t f = 0; f < kFigures.size(); ++f)
       sum.*kFigures[f] += words.load(open_now(i) + kOpenNowFigures + f);
@@ -35,7 +35,7 @@ OpenNow read_open_now(LedgerWords words) {
 }
 
 void clear_open_now(LedgerWords words, const std::function<bool(std::uint64_t)>& dead) {
-  for (std::size_t i = 0; i < kOpenNowPlaces; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     const std::uint64_t owner = words.load(open_now(i) + kOpenNowOwner);
     if (owner == 0 || !dead(owner)) continue;
     for (std::size_t f = 0; f < kFigures.size(); ++f) words.store(open_now(i) + kOpenNowFigures + f, 0);

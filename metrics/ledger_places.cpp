@@ -11,7 +11,7 @@ using namespace ledger_layout;
 // The owner's entry, or a free one.
 std::optional<std::size_t> own_entry(const LedgerTransaction& books, const PlaceClaim& claim) {
   std::optional<std::size_t> free;
-  for (std::size_t i = 0; i < kPlaceHolders; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     const std::size_t entry = place_holder(claim.group, i);
     const std::uint64_t owner = books.get(entry + kPlaceOwner);
     if (owner == claim.owner) return entry;
@@ -27,7 +27,7 @@ struct Others {
 
 Others others_of(const LedgerTransaction& books, const PlaceClaim& claim) {
   Others others;
-  for (std::size_t i = 0; i < kPlaceHolders; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     const std::size_t entry = place_holder(claim.group, i);
     const std::uint64_t owner = books.get(entry + kPlaceOwner);
     if (owner == 0 || owner == claim.owner) continue;
@@ -64,7 +64,7 @@ PlaceAnswer share_places(LedgerTransaction& books, const PlaceClaim& claim) {
 
 void free_places(LedgerTransaction& books, std::size_t group,
                  const std::function<bool(std::uint64_t owner)>& dead) {
-  for (std::size_t i = 0; i < kPlaceHolders; ++i) {
+  for (std::size_t i = 0; i < kProxies; ++i) {
     const std::size_t entry = place_holder(group, i);
     const std::uint64_t owner = books.get(entry + kPlaceOwner);
     if (owner == 0 || !dead(owner)) continue;

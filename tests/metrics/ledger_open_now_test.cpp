@@ -36,9 +36,9 @@ TEST_F(LedgerOpenNowTest, PlacesAreFreeAgain) {
 }
 
 TEST_F(LedgerOpenNowTest, OneProxyTooManySaysNothing) {
-  for (std::uint64_t owner = 1; owner <= ledger_layout::kOpenNowPlaces + 1; ++owner)
+  for (std::uint64_t owner = 1; owner <= ledger_layout::kProxies + 1; ++owner)
     ledger_->say_open(owner, {.connections = 1});
-  EXPECT_EQ(ledger_->snapshot().open_now.connections, ledger_layout::kOpenNowPlaces);
+  EXPECT_EQ(ledger_->snapshot().open_now.connections, ledger_layout::kProxies);
   EXPECT_EQ(ledger_->snapshot().counters, LedgerSnapshot{}.counters) << "what lies before it";
 }
 

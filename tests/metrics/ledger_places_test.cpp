@@ -89,7 +89,7 @@ TEST_F(LedgerPlacesTest, AndItsQueueKeepsNobodyWaiting) {
 
 // More than ever serve at once; refusing all would stop the worker for good.
 TEST_F(LedgerPlacesTest, WhoFindsNoRoomInTheTableGoesByItsOwnFigures) {
-  for (std::uint64_t owner = 1; owner <= ledger_layout::kPlaceHolders; ++owner) enter(owner, 1, 100);
+  for (std::uint64_t owner = 1; owner <= ledger_layout::kProxies; ++owner) enter(owner, 1, 100);
   EXPECT_TRUE(want(99, 0, 100, 1).granted);
   EXPECT_FALSE(want(99, 1, 100, 1).granted);
 }
