@@ -27,12 +27,6 @@ std::string digest(std::string_view text) {
   return shown;
 }
 
-template <class Patterns>
-bool matches_any(std::string_view name, const Patterns& patterns) {
-  return std::any_of(std::begin(patterns), std::end(patterns),
-                     [&](std::string_view pattern) { return matches(name, pattern); });
-}
-
 // They change from one start to the next, or from one instance to its twin, and the speed doesn't.
 constexpr std::string_view kIrrelevant[] = {
     // the instance and its place in the world

@@ -93,9 +93,7 @@ std::vector<std::string> erase_undeclared_secrets(const std::vector<std::string>
   std::vector<std::string> names;
   for (const std::string& entry : own_environment()) {
     const std::string_view name = name_part(entry);
-    const bool passes = std::any_of(declared.begin(), declared.end(),
-                                    [&](const std::string& pattern) { return matches(name, pattern); });
-    if (is_secret(name) || (looks_secret(name) && !passes)) names.emplace_back(name);
+    if (is_secret(name) || (looks_secret(name) && !matches_any(name, declared))) names.emplace_back(name);
   }
   for (const std::string& name : names) erase_variable(name);
   std::sort(names.begin(), names.end());

@@ -1,6 +1,8 @@
 // What of the worker's environment a child gets to see.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +27,11 @@ bool looks_secret(std::string_view name);
 
 // A pattern is a name, or the beginning of one with '*' behind it.
 bool matches(std::string_view name, std::string_view pattern);
+template <class Patterns>
+bool matches_any(std::string_view name, const Patterns& patterns) {
+  return std::any_of(std::begin(patterns), std::end(patterns),
+                     [name](std::string_view pattern) { return matches(name, pattern); });
+}
 
 // The worker's own environment, as it is now.
 Environment own_environment();
