@@ -10,7 +10,6 @@
 
 #include "common/logging.hpp"
 #include "common/text.hpp"
-#include "supervisor/process_tree.hpp"
 
 namespace cppworker {
 namespace {
@@ -21,8 +20,6 @@ constexpr std::size_t kLargestBody = 1 << 20;
 constexpr std::size_t kLargestAnswer = 16 << 20;
 // A command's last words, for the reason.
 constexpr std::size_t kKeptOutput = 300;
-// For what a command leaves behind; it was sent SIGKILL.
-constexpr std::chrono::seconds kSweepLimit{5};
 
 std::string objection(const HealthProbe& probe, const HttpResponse& response) {
   if (response.status != probe.expected_status)
@@ -132,10 +129,8 @@ Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec c
   ProcessTree tree;
   tree.mark = tree_mark;
   tree.leader = (*child)->pid();
-  const Result<std::vector<ProcessInfo>> left = co_await sweep_tree(tree, {}, kSweepLimit);
-  for (const ProcessInfo& process : left ? *left : std::vector<ProcessInfo>())
-    spdlog::error("health command: cannot end process {}: it withstands SIGKILL", process.text());
-  if (records != nullptr && left && left->empty()) records->end(tree_mark);
+  Awaitable<Result<std::vector<ProcessInfo>>> ending = end_remains("health command", tree, records);
+  co_await std::move(ending);
   co_return answer;
 }
 

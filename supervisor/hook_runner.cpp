@@ -13,8 +13,6 @@ namespace {
 
 // Enough for a traceback; a hook that prints more has a log file of its own.
 constexpr int kMostLines = 50;
-// For what a hook leaves behind; it was sent SIGKILL.
-constexpr std::chrono::seconds kSweepLimit{5};
 
 Variables variables_of(const std::string& name, const HookFacts& facts, Variables variables) {
   variables.insert(variables.end(), {{"CPPWORKER_HOOK", name},
@@ -78,16 +76,12 @@ Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, H
   tree.mark = mark;
   tree.leader = run->child->pid();
   if (!in_time) run->child->signal_group(SIGKILL);
-  const Result<std::vector<ProcessInfo>> left = co_await sweep(tree);
-  if (!left) spdlog::error("hook {}: cannot end what it left: {}", name, left.error().message);
-  for (const ProcessInfo& process : left ? *left : std::vector<ProcessInfo>())
-    spdlog::error("hook {}: cannot end process {}: it withstands SIGKILL", name, process.text());
-  const bool clean = left && left->empty();
-  if (!clean) left_.push_back({tree, left ? *left : std::vector<ProcessInfo>()});
+  Awaitable<Result<std::vector<ProcessInfo>>> ending = end_remains("hook " + name, tree, records_, sweep_);
+  const Result<std::vector<ProcessInfo>> left = co_await std::move(ending);
+  if (!left || !left->empty()) left_.push_back({tree, left ? *left : std::vector<ProcessInfo>()});
   for (LineSplitter& splitter : run->splitters)
     splitter.finish([&](std::string_view line) { print(*run, line); });
   run->child.reset();
-  if (records_ != nullptr && clean) records_->end(mark);
   running_.erase(run);
   ended_.cancel();
 
@@ -107,16 +101,13 @@ void HookRunner::cancel() {
   }
 }
 
-Awaitable<Result<std::vector<ProcessInfo>>> HookRunner::sweep(const ProcessTree& tree) {
-  return sweep_(tree, {}, kSweepLimit);
-}
-
 Awaitable<> HookRunner::end_all() {
   cancel();
   while (!running_.empty()) co_await ended_.async_wait(kTuple);
   std::vector<Left> earlier = std::exchange(left_, {});
   for (Left& left : earlier) {
-    Result<std::vector<ProcessInfo>> still = co_await sweep(left.tree);
+    Awaitable<Result<std::vector<ProcessInfo>>> sweeping = sweep_(left.tree, {}, kRemainsLimit);
+    Result<std::vector<ProcessInfo>> still = co_await std::move(sweeping);
     if (still && still->empty()) {
       if (records_ != nullptr) records_->end(left.tree.mark);
       continue;

@@ -61,7 +61,6 @@ class HookRunner {
     ProcessTree tree;
     std::vector<ProcessInfo> processes;
   };
-  Awaitable<Result<std::vector<ProcessInfo>>> sweep(const ProcessTree& tree);
   void print(Run& run, std::string_view line);
 
   asio::io_context& io_;

@@ -8,7 +8,6 @@
 #include "common/logging.hpp"
 #include "common/text.hpp"
 #include "supervisor/launch_cgroup.hpp"
-#include "supervisor/process_tree.hpp"
 
 namespace cppworker {
 namespace {
@@ -110,6 +109,21 @@ Awaitable<Result<std::vector<ProcessInfo>>> end_left_behind(LaunchRecords& recor
     survivors.insert(survivors.end(), still->begin(), still->end());
   }
   co_return survivors;
+}
+
+Awaitable<Result<std::vector<ProcessInfo>>> end_remains(std::string name, ProcessTree tree,
+                                                        LaunchRecords* records, SweepTree sweep) {
+  const std::string mark = tree.mark;
+  Awaitable<Result<std::vector<ProcessInfo>>> sweeping = sweep(std::move(tree), {}, kRemainsLimit);
+  Result<std::vector<ProcessInfo>> left = co_await std::move(sweeping);
+  if (!left) {
+    spdlog::error("{}: cannot end what it left: {}", name, left.error().message);
+    co_return left;
+  }
+  for (const ProcessInfo& process : *left)
+    spdlog::error("{}: cannot end process {}: it withstands SIGKILL", name, process.text());
+  if (records != nullptr && left->empty()) records->end(mark);
+  co_return left;
 }
 
 }  // namespace cppworker

@@ -7,12 +7,14 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "common/async.hpp"
 #include "supervisor/process_table.hpp"
+#include "supervisor/process_tree.hpp"
 
 namespace cppworker {
 
@@ -46,5 +48,14 @@ class LaunchRecords {
 // nothing did is gone. Fails as sweep_tree does: what there still is then isn't known.
 Awaitable<Result<std::vector<ProcessInfo>>> end_left_behind(LaunchRecords& records,
                                                             std::chrono::milliseconds limit);
+
+// For what a program that ran beside the service leaves behind; it is sent SIGKILL.
+inline constexpr std::chrono::seconds kRemainsLimit{5};
+
+// Ends the remains of a program that ran beside the service (a hook, a health command), and with them its
+// record, where there are records. Returns as sweep_tree does, whose place `sweep` takes in tests; the log
+// says as `name` what can't be ended.
+Awaitable<Result<std::vector<ProcessInfo>>> end_remains(std::string name, ProcessTree tree,
+                                                        LaunchRecords* records, SweepTree sweep = sweep_tree);
 
 }  // namespace cppworker
