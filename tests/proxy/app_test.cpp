@@ -105,12 +105,23 @@ class ProxyProcessTest : public testing::Test {
   // The program's next notice other than that it lives; nullopt: it closed its end.
   std::optional<ProxyNotice> hear() {
     while (true) {
+      auto notice = next_notice();
+      if (notice != ProxyNotice::kAlive) return notice;
+    }
+  }
+  // Whether its next words are so many times that, and nothing else.
+  bool says_only_that_it_lives(int times) {
+    for (int i = 0; i < times; ++i)
+      if (next_notice() != ProxyNotice::kAlive) return false;
+    return true;
+  }
+  std::optional<ProxyNotice> next_notice() {
+    while (true) {
       std::size_t end = heard_.find('\n');
       if (end != std::string::npos) {
         auto notice = decode_notice(heard_.substr(0, end)).value();
         heard_.erase(0, end + 1);
-        if (notice != ProxyNotice::kAlive) return notice;
-        continue;
+        return notice;
       }
       pollfd watched{control_.get(), POLLIN, 0};
       if (::poll(&watched, 1, static_cast<int>(std::chrono::milliseconds(kHangGuard).count())) <= 0)
@@ -290,9 +301,8 @@ TEST_F(ProxyProcessTest, ADrainWaitsForARequestWithoutASignature) {
   server.read_request();
   tell(ModelPhase::kDraining);
   ask_until(get_request("/health"), 503);
-  // Several of the looks that it takes every 50 ms.
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_FALSE(has_said(ProxyNotice::kDrained)) << "it would be ended now";
+  // From one to the next it looks twenty times whether it has drained.
+  EXPECT_TRUE(says_only_that_it_lives(2)) << "it would be ended now";
   server.answer(200, "well");
   EXPECT_EQ(client.read_response().body, "well");
   EXPECT_EQ(hear(), ProxyNotice::kDrained);

@@ -33,6 +33,17 @@ class OrphanReaperTest : public ProcessTest {
     return std::move(*spawned);
   }
 
+  // Leaves a managed child that has ended, its waiter not having run yet, and behind it an unmanaged one,
+  // which stands for an orphan.
+  void end_before_an_orphan(ChildProcess& managed) {
+    managed.signal_leader(SIGKILL);
+    siginfo_t info;
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(managed.pid()), &info, WEXITED | WNOWAIT), 0);
+    const pid_t unmanaged = ::fork();
+    if (unmanaged == 0) ::_exit(0);
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unmanaged), &info, WEXITED | WNOWAIT), 0);
+  }
+
   asio::io_context io;
   std::unique_ptr<ProcessRunner> runner = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
@@ -68,13 +79,7 @@ TEST_F(OrphanReaperTest, TakesNoStatusOfAManagedChild) {
 // The kernel shows ended children one at a time: one whose waiter hasn't run yet must not hide the orphans.
 TEST_F(OrphanReaperTest, ReapsBehindAManagedZombie) {
   const auto managed = start({"sleep"});
-  managed->signal_leader(SIGKILL);
-  siginfo_t info;
-  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(managed->pid()), &info, WEXITED | WNOWAIT), 0);
-  // An unmanaged child that ended after it stands for an orphan.
-  const pid_t unmanaged = ::fork();
-  if (unmanaged == 0) ::_exit(0);
-  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unmanaged), &info, WEXITED | WNOWAIT), 0);
+  ASSERT_NO_FATAL_FAILURE(end_before_an_orphan(*managed));
   EXPECT_EQ(reaper.reap(), 1u);
   EXPECT_EQ(zombies(), 1) << "the managed one is left to its waiter";
   EXPECT_TRUE(run_until(io, [&] { return ended.size() == 1; }));
@@ -85,12 +90,7 @@ TEST_F(OrphanReaperTest, ReapsBehindAManagedZombie) {
 TEST_F(OrphanReaperTest, TriesAgainWhenItCouldNotLook) {
   reaper.start();
   const auto managed = start({"sleep"});
-  managed->signal_leader(SIGKILL);
-  siginfo_t info;
-  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(managed->pid()), &info, WEXITED | WNOWAIT), 0);
-  const pid_t unmanaged = ::fork();
-  if (unmanaged == 0) ::_exit(0);
-  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(unmanaged), &info, WEXITED | WNOWAIT), 0);
+  ASSERT_NO_FATAL_FAILURE(end_before_an_orphan(*managed));
   {
     const NoDescriptors want;
     EXPECT_EQ(reaper.reap(), 0u);
