@@ -11,7 +11,6 @@
 
 #include <fstream>
 #include <stdexcept>
-#include <thread>
 #include <nlohmann/json.hpp>
 
 #include "common/proxy_settings.hpp"
