@@ -98,6 +98,12 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   using ChunkParser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
   enum class Reading { kNothing, kHandshake, kHead, kBody, kLingering };
 
+  // One read of a head: nearly all have less than this.
+  static constexpr std::size_t kReadStep = 4096;
+  // What a client may send ahead (pipelining) while its request is being served; past that it is left in the
+  // kernel's buffer.
+  static constexpr std::size_t kMostReadAhead = 64 * 1024;
+
   void on_deadline() override;
   void begin_body_window();
   void on_readable();
