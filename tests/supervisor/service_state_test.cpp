@@ -4,22 +4,14 @@
 
 #include <map>
 
+#include "tests/supervisor/service_life.hpp"
+
 namespace cppworker {
 namespace {
 
 using namespace std::chrono_literals;
 using Phase = ServicePhase;
 using Kind = ServiceEventKind;
-using testing::ElementsAre;
-
-constexpr TimePoint kStart = TimePoint() + 1000h;
-
-std::string actions_of(const ServiceStep& step) {
-  std::string text;
-  for (const ServiceAction& action : step.actions)
-    text += (text.empty() ? "" : " ") + std::string(name_of(action.kind));
-  return text;
-}
 
 // A state of that phase as it comes about in life, for a wanted-up service.
 ServiceState state_in(Phase phase) {
@@ -158,106 +150,6 @@ TEST(ServiceState, ArmsTheTimesOfThePolicy) {
   EXPECT_EQ(armed(Phase::kReady, Kind::kWantDown), 3s);
   EXPECT_EQ(armed(Phase::kStopping, Kind::kDeadline), 4s);
   EXPECT_EQ(armed(Phase::kSweeping, Kind::kTreeSurvives), 5s);
-}
-
-// Plays events one after the other, with a clock.
-class Life {
- public:
-  explicit Life(ServicePolicy policy = {}) : policy_(policy) {}
-
-  Life& on(Kind kind, double jitter = 0) {
-    last_ = step(state_, {.kind = kind, .generation = state_.generation, .jitter = jitter}, now_, policy_);
-    state_ = last_.state;
-    return *this;
-  }
-  Life& after(std::chrono::milliseconds time) {
-    now_ += time;
-    return *this;
-  }
-  // A run that ends without ever being ready, and one that is ready for so long; each until the next launch.
-  std::chrono::milliseconds fail_before_ready() {
-    on(Kind::kSpawned).on(Kind::kExited).on(Kind::kTreeEmpty);
-    return wait_out();
-  }
-  std::chrono::milliseconds fail_after_ready(std::chrono::milliseconds ready_for) {
-    on(Kind::kSpawned).on(Kind::kSeenReady).after(ready_for).on(Kind::kExited).on(Kind::kTreeEmpty);
-    return wait_out();
-  }
-
-  const ServiceState& state() const { return state_; }
-  const ServiceStep& last() const { return last_; }
-
- private:
-  std::chrono::milliseconds wait_out() {
-    EXPECT_EQ(state_.phase, Phase::kBackoff);
-    const auto delay = last_.actions.back().after;
-    after(delay).on(Kind::kDeadline);
-    return delay;
-  }
-
-  ServicePolicy policy_;
-  ServiceState state_;
-  ServiceStep last_;
-  TimePoint now_ = kStart;
-};
-
-TEST(Backoff, DoublesUpToItsLimit) {
-  Life life;
-  life.on(Kind::kWantUp);
-  std::vector<std::chrono::milliseconds> delays;
-  for (int i = 0; i < 8; ++i) delays.push_back(life.fail_before_ready());
-  EXPECT_THAT(delays, ElementsAre(1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s));
-}
-
-TEST(Backoff, HasACurveForEachKindOfFailure) {
-  Life life;
-  life.on(Kind::kWantUp);
-  EXPECT_EQ(life.fail_before_ready(), 1s);
-  EXPECT_EQ(life.fail_before_ready(), 2s);
-  EXPECT_EQ(life.fail_after_ready(1s), 1s) << "dying after ready starts its own curve";
-  EXPECT_EQ(life.fail_after_ready(1s), 2s);
-  EXPECT_EQ(life.fail_before_ready(), 4s) << "and doesn't touch the other";
-}
-
-TEST(Backoff, IsForgottenOnlyAfterBeingReadyLongEnough) {
-  Life life;
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 3; ++i) life.fail_after_ready(1s);
-  EXPECT_EQ(life.fail_after_ready(4min), 8s);
-  EXPECT_EQ(life.fail_after_ready(5min), 1s);
-  EXPECT_EQ(life.fail_before_ready(), 1s);
-  EXPECT_EQ(life.fail_before_ready(), 2s);
-}
-
-TEST(Backoff, IsNotForgottenByLivingLongWithoutBeingReady) {
-  Life life;
-  life.on(Kind::kWantUp);
-  life.fail_before_ready();
-  life.after(2h).on(Kind::kExited).on(Kind::kTreeEmpty);
-  EXPECT_EQ(life.last().actions.back().after, 2s);
-}
-
-TEST(Backoff, VariesByItsJitter) {
-  const ServicePolicy policy;
-  EXPECT_EQ(backoff_delay(1, 1, policy), 1200ms);
-  EXPECT_EQ(backoff_delay(1, -1, policy), 800ms);
-  EXPECT_EQ(backoff_delay(3, 0.5, policy), 4400ms);
-  EXPECT_EQ(backoff_delay(1, 99, policy), 1200ms) << "a jitter out of range is clamped";
-  EXPECT_EQ(backoff_delay(1'000'000, 0, policy), 60s) << "no overflow after many failures";
-  EXPECT_EQ(backoff_delay(0, 0, policy), 1s);
-  EXPECT_EQ(backoff_delay(100, 1, policy), 48s) << "the longest wait is the longest, whatever the jitter";
-  EXPECT_EQ(backoff_delay(100, -1, policy), 48s);
-  EXPECT_EQ(backoff_delay(100, 0.25, policy), 57s);
-}
-
-TEST(Backoff, FollowsAFailedSpawnLikeAnyOtherFailure) {
-  Life life;
-  life.on(Kind::kWantUp).on(Kind::kSpawnFailed);
-  EXPECT_EQ(life.state().phase, Phase::kBackoff);
-  EXPECT_EQ(life.state().cause, FailureCause::kSpawnFailed);
-  life.on(Kind::kDeadline).on(Kind::kSpawnFailed);
-  EXPECT_EQ(life.last().actions.back().after, 2s);
-  EXPECT_EQ(life.state().launches, 2u);
 }
 
 TEST(ServiceState, RestartThatIsAskedForTakesNoBackoff) {
@@ -455,85 +347,6 @@ TEST(ServiceState, AStartThatTookTooLongIsThatAlsoWhereNothingWasLaunchedYet) {
   EXPECT_EQ(life.state().cause, FailureCause::kStartDeadline);
   for (int i = 0; i < 2; ++i) life.on(Kind::kDeadline).after(1h).on(Kind::kDeadline).on(Kind::kSpawnFailed);
   EXPECT_EQ(life.state().phase, Phase::kGaveUp) << "its rule is met";
-}
-
-TEST(GivingUp, FollowsTooManyFailuresInTheWindow) {
-  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 1h}}});
-  life.on(Kind::kWantUp);
-  life.fail_before_ready();
-  life.fail_after_ready(1s);
-  life.on(Kind::kExited).on(Kind::kTreeEmpty);
-  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
-  EXPECT_EQ(actions_of(life.last()), "disarm give_up");
-  EXPECT_EQ(life.state().launches, 3u);
-}
-
-TEST(GivingUp, ComesAlsoWhenNothingCanBeSpawned) {
-  Life life({.give_up = {{.causes = {FailureCause::kSpawnFailed}, .failures = 2, .window = 1h}}});
-  life.on(Kind::kWantUp).on(Kind::kSpawnFailed).on(Kind::kDeadline).on(Kind::kSpawnFailed);
-  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
-}
-
-TEST(GivingUp, DoesNotComeForFailuresFarApart) {
-  Life life({.give_up = {{.causes = {}, .failures = 3, .window = 1h}}});
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 20; ++i) life.after(40min).fail_before_ready();
-  EXPECT_EQ(life.state().phase, Phase::kStarting);
-}
-
-// The waits begin anew after a stretch of being ready; the window does not. Else a server that dies every six
-// minutes would do so for ever, a second after the other.
-TEST(GivingUp, CountsFailuresBeforeALongTimeOfBeingReady) {
-  Life life;
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 9; ++i) EXPECT_EQ(life.fail_after_ready(6min), 1s);
-  life.on(Kind::kSeenReady).after(6min).on(Kind::kExited).on(Kind::kTreeEmpty);
-  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
-}
-
-TEST(GivingUp, DoesNotComeForAServerThatDiesRarely) {
-  Life life;
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 1000; ++i) EXPECT_EQ(life.fail_after_ready(2h), 1s);
-  EXPECT_EQ(life.state().phase, Phase::kStarting);
-  EXPECT_LE(life.state().recent_failures.size(), 16u) << "no more are kept than are counted";
-}
-
-TEST(GivingUp, ComesForOneThatDiesEveryHourOfADay) {
-  Life life;
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 15; ++i) life.fail_after_ready(1h);
-  life.on(Kind::kSeenReady).after(1h).on(Kind::kExited).on(Kind::kTreeEmpty);
-  EXPECT_EQ(life.state().phase, Phase::kGaveUp);
-}
-
-TEST(GivingUp, IsNotForWhatNobodyWants) {
-  Life life({.give_up = {{.causes = {}, .failures = 1, .window = 1h}}});
-  life.on(Kind::kWantUp).on(Kind::kExited).on(Kind::kWantDown).on(Kind::kTreeEmpty);
-  EXPECT_EQ(life.state().phase, Phase::kDown);
-}
-
-TEST(GivingUp, NeverComesWithoutARule) {
-  Life life({.give_up = {}});
-  life.on(Kind::kWantUp);
-  for (int i = 0; i < 1000; ++i) life.fail_before_ready();
-  EXPECT_TRUE(life.state().recent_failures.empty());
-}
-
-// By its own rules a network that comes up minutes late ends nothing, and a model that never loads doesn't
-// run for days.
-TEST(GivingUp, SuitsLoadsOfAnHour) {
-  Life quick;
-  quick.on(Kind::kWantUp);
-  std::chrono::milliseconds waited{0};
-  for (int i = 0; i < 9; ++i) waited += quick.fail_before_ready();
-  EXPECT_GT(waited, 4min);
-  Life slow;
-  slow.on(Kind::kWantUp);
-  for (int i = 0; i < 2; ++i)
-    slow.after(1h).on(Kind::kDeadline).on(Kind::kExited).on(Kind::kTreeEmpty).after(2s).on(Kind::kDeadline);
-  slow.after(1h).on(Kind::kDeadline).on(Kind::kExited).on(Kind::kTreeEmpty);
-  EXPECT_EQ(slow.state().phase, Phase::kGaveUp) << "three times the whole deadline";
 }
 
 TEST(ServiceState, HasANameForEverything) {
