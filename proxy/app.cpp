@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include "common/large_blocks.hpp"
 #include "common/logging.hpp"
 #include "common/startup_pages.hpp"
 #include "common/url.hpp"
@@ -292,7 +293,7 @@ class ProxyApp {
 }  // namespace
 
 int run_proxy(const ProxySettings& settings, std::uint64_t owner) {
-  give_large_blocks_back();
+  give_large_blocks_back(kLargeBlock);
   auto backend = read_part_for_proxy(settings.backend, "the proxy's settings");
   if (!backend) {
     spdlog::critical("{}", backend.error().message);

@@ -1,16 +1,9 @@
 #include "proxy/body_buffer.hpp"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <cstdlib>
 
 namespace cppworker {
-
-void give_large_blocks_back() {
-  ::mallopt(M_MMAP_THRESHOLD, kLargeBlock);
-  ::mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
-}
 
 bool BodyBuffer::make_room(MemoryBudget& budget, std::uint64_t at_most) {
   if (size_ < capacity_) return true;

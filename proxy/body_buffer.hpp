@@ -8,7 +8,7 @@
 // It grows by what has come, not by what was announced: a client that announces 64 MiB and sends nothing
 // costs nothing. Large blocks are grown by the kernel moving pages (mremap under realloc), so that the peak
 // stays near the body's size, and are given back to the system when they are freed; see
-// give_large_blocks_back().
+// kLargeBlock.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,9 @@
 
 namespace cppworker {
 
-// Has the allocator give blocks of this size and more back to the system when they are freed. By itself it
-// raises that size to the largest block that was freed, up to 32 MiB: then a few uploads at once stay
-// resident for good. Smaller ones are worth keeping, since pages that are new to the process cost more than
-// all else that is done with a body. Once, when the program starts.
+// For give_large_blocks_back(). Smaller ones are worth keeping, since pages that are new to the process cost
+// more than all else that is done with a body.
 inline constexpr int kLargeBlock = 4 << 20;
-void give_large_blocks_back();
 
 class BodyBuffer {
  public:

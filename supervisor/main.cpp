@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/json_log.hpp"
+#include "common/large_blocks.hpp"
 #include "common/logging.hpp"
 #include "supervisor/app.hpp"
 #include "supervisor/cli_client.hpp"
@@ -16,6 +17,13 @@
 #include "supervisor/settings.hpp"
 
 using namespace cppworker;
+
+namespace {
+
+// Texts of /proc, documents for the autoscaler, post-mortems: rare, and larger than all it works with.
+constexpr int kLargeBlock = 128 << 10;
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App cli("cppworker: launches an inference server, watches it, and stands in front of it");
@@ -44,6 +52,7 @@ int main(int argc, char** argv) {
     return cli.exit(error) == 0 ? kExitClean : kExitConfig;
   }
 
+  give_large_blocks_back(kLargeBlock);
   std::error_code ignored;
   std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
   std::string home = find_home(program);

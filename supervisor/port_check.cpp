@@ -34,11 +34,11 @@ std::string holder_of(std::uint64_t inode) {
 }
 
 std::optional<std::uint64_t> find_listener(std::string_view table, std::uint16_t port, bool on_loopback) {
-  for (const SocketRow& row : parse_socket_table(table)) {
+  const std::optional<SocketRow> found = find_socket(table, [&](const SocketRow& row) {
     const bool reachable = is_loopback(row.local_address) || is_every_address(row.local_address);
-    if (row.state == kListening && row.local_port == port && reachable == on_loopback) return row.inode;
-  }
-  return std::nullopt;
+    return row.state == kListening && row.local_port == port && reachable == on_loopback;
+  });
+  return found ? std::optional(found->inode) : std::nullopt;
 }
 
 }  // namespace

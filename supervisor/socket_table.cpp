@@ -1,8 +1,7 @@
 #include "supervisor/socket_table.hpp"
 
 #include <charconv>
-
-#include "supervisor/proc_text.hpp"
+#include <vector>
 
 namespace cppworker {
 namespace {
@@ -19,19 +18,16 @@ bool split_address(std::string_view word, std::string_view& address, std::uint16
 
 }  // namespace
 
-std::vector<SocketRow> parse_socket_table(std::string_view text) {
-  std::vector<SocketRow> rows;
-  for_each_line(text, [&](std::string_view line) {
-    const std::vector<std::string_view> words = words_of(line, kWords);
-    if (words.size() < kWords) return;
-    SocketRow row;
-    if (!split_address(words[kLocal], row.local_address, row.local_port)) return;
-    if (!split_address(words[kRemote], row.remote_address, row.remote_port)) return;
-    row.state = words[kState];
-    std::from_chars(words[kInode].data(), words[kInode].data() + words[kInode].size(), row.inode);
-    rows.push_back(row);
-  });
-  return rows;
+std::optional<SocketRow> parse_socket(std::string_view line) {
+  const std::vector<std::string_view> words = words_of(line, kWords);
+  if (words.size() < kWords) return std::nullopt;
+  SocketRow row;
+  if (!split_address(words[kLocal], row.local_address, row.local_port) ||
+      !split_address(words[kRemote], row.remote_address, row.remote_port))
+    return std::nullopt;
+  row.state = words[kState];
+  std::from_chars(words[kInode].data(), words[kInode].data() + words[kInode].size(), row.inode);
+  return row;
 }
 
 bool is_loopback(std::string_view address) {

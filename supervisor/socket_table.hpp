@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
-#include <vector>
+
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 
@@ -20,8 +22,20 @@ inline constexpr std::string_view kListening = "0A", kEstablished = "01";
 // A machine with tens of thousands of connections; the listeners stand first.
 inline constexpr std::size_t kLargestSocketTable = 4 << 20;
 
-// Lines that aren't rows are left out.
-std::vector<SocketRow> parse_socket_table(std::string_view text);
+// None where the line isn't a row.
+std::optional<SocketRow> parse_socket(std::string_view line);
+
+// The first row that is meant. Row by row: the rows of a busy machine would be megabytes.
+template <class Predicate>
+std::optional<SocketRow> find_socket(std::string_view table, Predicate is_meant) {
+  std::optional<SocketRow> found;
+  for_each_line(table, [&](std::string_view line) {
+    if (found) return;
+    const std::optional<SocketRow> row = parse_socket(line);
+    if (row && is_meant(*row)) found = row;
+  });
+  return found;
+}
 
 bool is_loopback(std::string_view address);
 bool is_every_address(std::string_view address);

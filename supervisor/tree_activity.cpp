@@ -1,6 +1,5 @@
 #include "supervisor/tree_activity.hpp"
 
-#include <algorithm>
 #include <charconv>
 
 #include "common/text.hpp"
@@ -48,10 +47,12 @@ std::uint64_t parse_received_bytes(std::string_view net_dev) {
 }
 
 bool has_own_connection(std::string_view sockets, std::uint16_t public_port) {
-  const std::vector<SocketRow> rows = parse_socket_table(sockets);
-  return std::any_of(rows.begin(), rows.end(), [&](const SocketRow& row) {
-    return row.state == kEstablished && row.local_port != public_port && !is_loopback(row.remote_address);
-  });
+  return find_socket(sockets,
+                     [&](const SocketRow& row) {
+                       return row.state == kEstablished && row.local_port != public_port &&
+                              !is_loopback(row.remote_address);
+                     })
+      .has_value();
 }
 
 TreeActivity read_activity(const std::vector<ProcessInfo>& members, pid_t leader, std::uint16_t public_port) {
