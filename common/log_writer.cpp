@@ -1,7 +1,6 @@
 #include "common/log_writer.hpp"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -12,6 +11,8 @@
 #include <thread>
 #include <utility>
 #include <spdlog/pattern_formatter.h>
+
+#include "common/quiet_thread.hpp"
 
 namespace cppworker {
 namespace {
@@ -106,12 +107,7 @@ struct LogWriter::Shared {
 
 LogWriter::LogWriter(int fd, std::chrono::milliseconds flush_limit)
     : shared_(std::make_shared<Shared>(fd)), flush_limit_(flush_limit) {
-  // Signals are the loops' affair.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  shared_->thread = std::thread([shared = shared_] { shared->run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  shared_->thread = start_quiet_thread([shared = shared_] { shared->run(); });
 }
 
 LogWriter::~LogWriter() {

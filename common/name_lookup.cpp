@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netdb.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -11,10 +10,10 @@
 #include <memory>
 #include <optional>
 #include <system_error>
-#include <thread>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/readable_pipe.hpp>
 
+#include "common/quiet_thread.hpp"
 #include "common/unique_fd.hpp"
 
 namespace cppworker {
@@ -39,19 +38,13 @@ void run(Lookup& lookup) {
   lookup.bell.reset();
 }
 
-// Signals are for the thread that expects them.
 bool start_thread(const std::shared_ptr<Lookup>& lookup) {
-  sigset_t all, before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool started = true;
   try {
-    std::thread([lookup] { run(*lookup); }).detach();
+    start_quiet_thread([lookup] { run(*lookup); }).detach();
+    return true;
   } catch (const std::system_error&) {
-    started = false;
+    return false;
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return started;
 }
 
 // Of what needs no asking; else empty.
