@@ -9,8 +9,6 @@
 #include <cstring>
 #include <utility>
 
-#include "common/logging.hpp"
-
 namespace cppworker {
 namespace {
 
@@ -29,8 +27,8 @@ std::chrono::system_clock::time_point birth_of(int file, const struct stat& abou
 
 }  // namespace
 
-LogFile::LogFile(std::string path, LogFileLimits limits, Now now)
-    : path_(std::move(path)), limits_(limits), now_(std::move(now)) {}
+LogFile::LogFile(std::string path, LogFileLimits limits, LogFileSystem system)
+    : path_(std::move(path)), limits_(limits), system_(std::move(system)) {}
 
 LogFile::~LogFile() {
   flush();
@@ -49,7 +47,7 @@ void LogFile::flush() {
     if (torn_) buffer_.insert(0, 1, '\n');
     std::string_view rest = buffer_;
     while (!rest.empty()) {
-      const ssize_t written = ::write(file_.get(), rest.data(), rest.size());
+      const ssize_t written = system_.write(file_.get(), rest.data(), rest.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) {
         note_error(errno);
@@ -62,7 +60,7 @@ void LogFile::flush() {
     if (rest.size() < buffer_.size()) torn_ = buffer_[buffer_.size() - rest.size() - 1] != '\n';
     if (rest.empty() && failing_) {
       failing_ = false;
-      spdlog::info("Writing {} works again", path_);
+      if (const auto log = log_.lock()) log->info("Writing {} works again", path_);
     }
   }
   buffer_.clear();
@@ -88,7 +86,7 @@ bool LogFile::open() {
   }
   file_ = std::move(file);
   size_ = static_cast<std::uint64_t>(about.st_size);
-  began_ = size_ == 0 ? now_() : birth_of(file_.get(), about);
+  began_ = size_ == 0 ? system_.now() : birth_of(file_.get(), about);
   if (size_ == 0) torn_ = false;
   if (is_due()) rotate();
   return file_ || open();
@@ -97,7 +95,7 @@ bool LogFile::open() {
 bool LogFile::is_due() const {
   if (size_ == 0) return false;
   const bool full = size_ + buffer_.size() > limits_.largest;
-  const bool old = limits_.oldest.count() > 0 && now_() - began_ >= limits_.oldest;
+  const bool old = limits_.oldest.count() > 0 && system_.now() - began_ >= limits_.oldest;
   return full || old;
 }
 
@@ -116,7 +114,7 @@ void LogFile::rotate() {
     file_.reset();
   } else if (::ftruncate(file_.get(), 0) == 0) {
     size_ = 0;
-    began_ = now_();
+    began_ = system_.now();
     torn_ = false;
   } else {
     note_error(errno);
@@ -143,7 +141,8 @@ void LogFile::drop_surplus() {
 void LogFile::note_error(int cause) {
   ++write_errors_;
   if (std::exchange(failing_, true)) return;
-  spdlog::warn("Cannot write {}: {}; lines are lost until it works again", path_, std::strerror(cause));
+  if (const auto log = log_.lock())
+    log->warn("Cannot write {}: {}; lines are lost until it works again", path_, std::strerror(cause));
 }
 
 }  // namespace cppworker

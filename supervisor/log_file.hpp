@@ -1,17 +1,22 @@
 // A log file that is bounded: name, name.1 (newer), name.2 (older) and so on, in number and in bytes.
 //
 // Writing a log must never hurt the service: errors (a full disk, a folder that vanished) are counted, the
-// lines are lost, and the next flush tries again. Threads: one owner. It writes to the page cache of a local
-// disk, which returns at once; a path that is no regular file (a pipe without a reader would block) is
-// refused.
+// lines are lost, and the next flush tries again. Threads: one owner, who waits for the disk
+// (log_file_writer.hpp is for those who can't). A path that is no regular file (a pipe without a reader would
+// block) is refused.
 #pragma once
+
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "common/logging.hpp"
 #include "common/unique_fd.hpp"
 
 namespace cppworker {
@@ -28,12 +33,15 @@ struct LogFileLimits {
   bool operator==(const LogFileLimits&) const = default;
 };
 
+// The system's, but in tests.
+struct LogFileSystem {
+  std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
+  std::function<ssize_t(int, const void*, std::size_t)> write = ::write;
+};
+
 class LogFile {
  public:
-  using Now = std::function<std::chrono::system_clock::time_point()>;
-
-  // `now` is another than the system's in tests alone.
-  explicit LogFile(std::string path, LogFileLimits limits = {}, Now now = std::chrono::system_clock::now);
+  explicit LogFile(std::string path, LogFileLimits limits = {}, LogFileSystem system = {});
   ~LogFile();
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
@@ -60,7 +68,9 @@ class LogFile {
 
   std::string path_;
   LogFileLimits limits_;
-  Now now_;
+  LogFileSystem system_;
+  // A thread that hangs in a write may find nothing to say it with when it is through.
+  std::weak_ptr<spdlog::logger> log_ = spdlog::default_logger();
   UniqueFd file_;
   std::uint64_t size_ = 0;
   std::chrono::system_clock::time_point began_{};  // when the file was made, or emptied

@@ -140,7 +140,7 @@ ModelService::ModelService(asio::io_context& io, ProcessRunner& processes, Model
       readiness_(matcher_.has_ready_pattern()),
       startup_(setup_.backend.startup.no_progress),
       health_(io, processes, make_watch()),
-      log_(setup_.run_dir + "/logs/model.log", setup_.log_limits) {
+      log_(setup_.run_dir + "/logs/model.log", setup_.log_limits, setup_.log_system) {
   const std::string file = setup_.log_file.value_or(setup_.backend.log.file);
   if (setup_.log_child_lines)
     child_lines_.emplace([logger = spdlog::default_logger()->clone("model")](std::string_view line) {

@@ -14,7 +14,7 @@
 #include "supervisor/file_watch.hpp"
 #include "supervisor/health_watch.hpp"
 #include "supervisor/line_splitter.hpp"
-#include "supervisor/log_file.hpp"
+#include "supervisor/log_file_writer.hpp"
 #include "supervisor/log_follower.hpp"
 #include "supervisor/log_matcher.hpp"
 #include "supervisor/log_ring.hpp"
@@ -32,6 +32,7 @@ struct ModelServiceSetup {
   std::string run_dir;
   std::string program_dir;  // where the worker's own programs lie
   LogFileLimits log_limits{};
+  LogFileSystem log_system{};
   bool log_child_lines = false;           // in our own log, too
   std::optional<std::string> log_file{};  // MODEL_LOG, instead of the definition's log.file
   bool benchmark = true;
@@ -104,7 +105,7 @@ class ModelService {
   Readiness readiness_;
   StartupWatch startup_;
   HealthWatch health_;
-  LogFile log_;
+  LogFileWriter log_;
   std::optional<LogFollower> follower_;
   std::optional<FileWatch> log_watch_;  // with the follower
   LogRing ring_;

@@ -15,6 +15,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   limit_mark.cpp
   line_splitter.cpp
   log_file.cpp
+  log_file_writer.cpp
   log_follower.cpp
   log_matcher.cpp
   memory_kills.cpp

@@ -61,7 +61,7 @@ TEST(LogFile, MakesRoomForANewOneWhenItIsOld) {
   const std::string path = folder / "model.log";
   auto now = std::chrono::system_clock::now();
   const auto write = [&](const char* line) {
-    LogFile log(path, {.oldest = 24h}, [&] { return now; });
+    LogFile log(path, {.oldest = 24h}, {.now = [&] { return now; }});
     log.append(line);
     log.flush();
     return log.rotations();
@@ -84,7 +84,7 @@ TEST(LogFile, IsOldOnlyOnceAlsoWhereNoOtherFileIsKept) {
     // Nothing can be renamed to a folder.
     ASSERT_TRUE(can_move || ::mkdir((path + ".1").c_str(), 0700) == 0);
     auto now = std::chrono::system_clock::now();
-    LogFile log(path, {.files = can_move ? 1 : 2, .oldest = 24h}, [&] { return now; });
+    LogFile log(path, {.files = can_move ? 1 : 2, .oldest = 24h}, {.now = [&] { return now; }});
     const auto write = [&](const char* line) {
       log.append(line);
       log.flush();

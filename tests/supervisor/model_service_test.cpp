@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <future>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "common/text.hpp"
 #include "tests/supervisor/model_fixture.hpp"
 
 namespace cppworker {
@@ -134,8 +137,28 @@ TEST_F(ModelServiceTest, WritesTheLogToAFileAsItWasPrinted) {
   start();
   print("\x1b[31mred\x1b[0m");
   print("plain");
-  std::ifstream file(folder / "logs/model.log");
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "\x1b[31mred\x1b[0m\nplain\n");
+  EXPECT_TRUE(run_until(
+      io, [&] { return read_file(folder / "logs/model.log", 100) == "\x1b[31mred\x1b[0m\nplain\n"; }));
+}
+
+// Symptom: /livez, SIGTERM and the model itself hung with the network mount that the run directory lay on.
+TEST_F(ModelServiceTest, NoticesNothingOfADiskThatHangs) {
+  std::promise<void> answer;
+  setup.log_system.write = [answered = answer.get_future().share()](int file, const void* bytes,
+                                                                    std::size_t size) {
+    answered.wait();
+    return ::write(file, bytes, size);
+  };
+  start();
+  for (int i = 0; i < 50; ++i) print(std::string(64 << 10, 'x'));  // would hang here
+  print(kReadyLine);
+  EXPECT_TRUE(reaches(ServicePhase::kReady));
+  EXPECT_EQ(model->last_lines().lines().back(), kReadyLine);
+  answer.set_value();
+  EXPECT_TRUE(run_until(io, [&] {
+    const std::string log = read_file(folder / "logs/model.log", 8 << 20).value_or("");
+    return log.find(" lines were dropped here") != std::string::npos;
+  }));
 }
 
 // MODEL_LOG: servers whose launch script sends their output elsewhere.
