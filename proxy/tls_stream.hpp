@@ -8,6 +8,10 @@
 // tries again. So cancelling the socket ends one between two tries: a read can be repeated as if it hadn't
 // been; after a write nothing more can be written, since half a record may be on its way.
 //
+// What a client sends beside its bytes, once the handshake is over, is counted: OpenSSL reads on inside one
+// call for as long as there is nothing else, at the cost of new keys for each 27 bytes. Without a limit a
+// stranger who sends 40 MB of them keeps a thread from turning until the watchdog ends the process.
+//
 // Threads: the connection's own; one read and one write may be under way at once.
 #pragma once
 
@@ -29,8 +33,14 @@ class TlsStream {
   using Socket = asio::ip::tcp::socket;
   using executor_type = Socket::executor_type;
 
+  // Records in a connection's life that are no data: alerts, tickets, new keys (which clients ask for after
+  // 2^24 records, if ever), a new handshake under TLS 1.2. Past that the connection fails.
+  static constexpr int kMostAsides = 32;
+
   // `socket` outlives this. Throws std::bad_alloc.
   TlsStream(Socket& socket, SSL_CTX* context);
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
 
   executor_type get_executor() { return socket_.get_executor(); }
 
@@ -71,6 +81,11 @@ class TlsStream {
     boost::system::error_code error = {};
     std::size_t bytes = 0;
   };
+  // What OpenSSL's callbacks get to see.
+  struct Wire {
+    Socket& socket;
+    int asides = 0;
+  };
   struct FreeSsl {
     void operator()(SSL* ssl) const { SSL_free(ssl); }
   };
@@ -108,8 +123,14 @@ class TlsStream {
                                                                                     token, socket_);
   }
   Step attempt(const Work& work);
+  static int read_socket(BIO* bio, char* into, int size);
+  static int write_socket(BIO* bio, const char* from, int size);
+  static const BIO_METHOD* socket_method();
+  static void see_record(int written, int version, int kind, const void* text, std::size_t size, SSL* ssl,
+                         void* wire);
 
   Socket& socket_;
+  Wire wire_{socket_};
   std::unique_ptr<SSL, FreeSsl> ssl_;
   bool write_unfinished_ = false;
 };

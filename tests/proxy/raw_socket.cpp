@@ -80,6 +80,12 @@ void RawSocket::send_tls_notice() {
   SSL_shutdown(tls_.get());
 }
 
+void RawSocket::renew_tls_keys(int times) {
+  for (int i = 0; i < times; ++i)
+    if (SSL_key_update(tls_.get(), SSL_KEY_UPDATE_REQUESTED) != 1 || SSL_do_handshake(tls_.get()) != 1)
+      throw std::runtime_error("the keys can't be renewed");
+}
+
 ssize_t RawSocket::write_some(std::string_view bytes) {
   if (!tls_) {
     ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);

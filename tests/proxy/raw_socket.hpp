@@ -35,6 +35,8 @@ class RawSocket {
   std::string common_name() const;
   // Says that nothing more will be sent, as the last thing; the connection stays.
   void send_tls_notice();
+  // Goes on with new keys, so many times.
+  void renew_tls_keys(int times);
 
   // Exactly these bytes. Throws when the other side has reset the connection.
   void send(std::string_view bytes);

@@ -168,6 +168,36 @@ TEST_F(TlsStreamTest, TellsAnEndFromABreak) {
   EXPECT_NE(end(writing).error, error_code());
 }
 
+TEST_F(TlsStreamTest, ClientsMayRenewTheirKeys) {
+  Pair pair = connect();
+  pair.client.renew_tls_keys(TlsStream::kMostAsides);
+  pair.client.send("hello");
+  auto reading = begin_read(pair);
+  EXPECT_EQ(got(end(reading)), "hello");
+}
+
+// One that does nothing else would keep a thread inside one read for as long as it sends, and 40 MB of it
+// ended the proxy.
+TEST_F(TlsStreamTest, AClientThatKeepsRenewingItsKeysIsNotReadOn) {
+  Pair pair = connect();
+  pair.client.renew_tls_keys(TlsStream::kMostAsides + 1);
+  auto reading = begin_read(pair);
+  const Moved renewed = end(reading);
+  EXPECT_NE(renewed.error, error_code()) << got(renewed);
+}
+
+TEST_F(TlsStreamTest, NeitherIsOneThatDoesBetweenItsBytes) {
+  Pair pair = connect();
+  Moved moved;
+  for (int i = 0; i < TlsStream::kMostAsides + 2 && !moved.error; ++i) {
+    pair.client.renew_tls_keys(1);
+    pair.client.send("x");
+    auto reading = begin_read(pair);
+    moved = end(reading);
+  }
+  EXPECT_NE(moved.error, error_code());
+}
+
 // Its number may be another connection's by then.
 TEST_F(TlsStreamTest, DoesNotTouchASocketThatWasClosed) {
   Pair pair = connect(), other = connect();
