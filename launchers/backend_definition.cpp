@@ -104,6 +104,8 @@ void read_stop(ConfigObject& launch, BackendDefinition& backend) {
   backend.failed_stop_wait = std::chrono::seconds(
       launch.integer("failed_stop_wait_s", backend.failed_stop_wait.count(), 1, kLongestStop_s));
   if (timeout) backend.stop_steps.front().wait = std::chrono::seconds(timeout->as_integer(1, kLongestStop_s));
+  backend.unkillable_after = std::chrono::seconds(
+      launch.integer("unkillable_after_s", backend.unkillable_after.count(), 1, kLongestStop_s));
 }
 
 RestartDefinition read_restart(ConfigObject restart) {

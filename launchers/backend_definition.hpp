@@ -98,6 +98,9 @@ struct BackendDefinition {
   // Instead of a step's wait after a failure, as long as nobody is served. A healthy server that is told to
   // end while idle takes a second or two, with its shards; a dead engine would take all of the wait.
   std::chrono::seconds failed_stop_wait{10};
+  // From SIGKILL on. A driver's own reset takes a minute at the most; what hangs for longer needs another
+  // machine.
+  std::chrono::seconds unkillable_after{120};
   RestartDefinition restart;
   HooksDefinition hooks;
   LogDefinition log;

@@ -75,6 +75,7 @@ ServicePolicy policy_of(const ModelServiceSetup& setup) {
   policy.start_deadline = setup.backend.startup.deadline;
   policy.stop = stop_steps_of(setup.backend);
   policy.failed_stop_wait = setup.backend.failed_stop_wait;
+  policy.stuck_after = setup.backend.unkillable_after;
   if (setup.backend.hooks.pre_stop)
     policy.stop.insert(policy.stop.begin(), {.wait = setup.backend.hooks.pre_stop->timeout + kHookMargin,
                                              .to = StopStep::To::kHook});

@@ -81,7 +81,7 @@ class Stepper {
   void enter_killing() {
     state().phase = Phase::kKilling;
     state().killed_at = now_;
-    arm(policy_.kill_timeout);
+    arm_until_stuck(policy_.kill_timeout);
     add(Act::kSendKill);
   }
 
@@ -90,7 +90,7 @@ class Stepper {
   void stay_in_killing() {
     add(Act::kReportSurvivors);
     if (is_stuck()) return enter_over(Phase::kStuck);
-    arm(policy_.kill_timeout);
+    arm_until_stuck(policy_.kill_timeout);
     add(Act::kSendKill);
   }
 
@@ -116,7 +116,7 @@ class Stepper {
   void stay_in_sweeping() {
     add(Act::kReportSurvivors);
     if (is_stuck()) return enter_over(Phase::kStuck);
-    arm(policy_.sweep_retry);
+    arm_until_stuck(policy_.sweep_retry);
   }
 
   // The run is over and nothing of it is left.
@@ -162,6 +162,12 @@ class Stepper {
   }
 
   bool is_stuck() { return now_ - state().killed_at >= policy_.stuck_after; }
+
+  // Another attempt comes then, or the verdict that none helps.
+  void arm_until_stuck(std::chrono::milliseconds after) {
+    const auto left = state().killed_at + policy_.stuck_after - now_;
+    arm(std::min(after, std::chrono::ceil<std::chrono::milliseconds>(left)));
+  }
 
   void enter_over(Phase phase) {
     state().phase = phase;

@@ -55,7 +55,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   auto loaded = load_backend(folders.add("small", R"json({
     "name": "small", "description": "a test",
     "server": { "url": "http://localhost:7860", "parallel": false },
-    "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "secrets": ["HF_TOKEN"], "stop_signal": "SIGINT", "stop_timeout_s": 7, "failed_stop_wait_s": 3 },
+    "launch": { "script": "./launch.sh", "variables": ["MODEL_ID", "TOY_*"], "secrets": ["HF_TOKEN"], "stop_signal": "SIGINT", "stop_timeout_s": 7, "failed_stop_wait_s": 3, "unkillable_after_s": 240 },
     "log": { "ready": ["a", "b"], "fatal": ["c"], "info": ["d"], "fatal_after_ready": ["^e"], "file": "/var/log/s.log",
              "phases": { "download": ["f"], "load": ["g", "h"], "warm_up": ["i"] },
              "capture": [{ "metric": "max_capacity", "regex": "total (\\d+)" }] },
@@ -83,6 +83,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   EXPECT_EQ(loaded->stop_steps[0].signal, SIGINT);
   EXPECT_EQ(loaded->stop_steps[0].wait, std::chrono::seconds(7));
   EXPECT_EQ(loaded->failed_stop_wait, std::chrono::seconds(3));
+  EXPECT_EQ(loaded->unkillable_after, std::chrono::seconds(240));
   EXPECT_EQ(loaded->log.ready, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(loaded->log.fatal, (std::vector<std::string>{"c"}));
   EXPECT_EQ(loaded->log.info, (std::vector<std::string>{"d"}));

@@ -80,6 +80,7 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
          d["launch"].update({{"stop_signal", "SIGQUIT"}, {"stop_timeout_s", 3600}});
        }},
       {"time to stop after a failure", [](json& d) { d["launch"]["failed_stop_wait_s"] = 1; }},
+      {"time to withstand SIGKILL", [](json& d) { d["launch"]["unkillable_after_s"] = 3600; }},
       {"variables",
        [](json& d) {
          d["launch"]["variables"] = {"MODEL_ID", "TGI_*"};
@@ -216,6 +217,7 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"strange signal", [](json& d) { d["launch"]["stop_signal"] = "TERM"; }},
       {"no time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 0; }},
       {"no time to stop after a failure", [](json& d) { d["launch"]["failed_stop_wait_s"] = 0; }},
+      {"no time to withstand SIGKILL", [](json& d) { d["launch"]["unkillable_after_s"] = 0; }},
       {"fractional time to stop", [](json& d) { d["launch"]["stop_timeout_s"] = 1.5; }},
       {"two ways to stop",
        [](json& d) {

@@ -301,7 +301,8 @@ TEST(ServiceState, GivesUpWhatCannotBeKilled) {
     life.after(10s).on(Kind::kDeadline);
     EXPECT_EQ(actions_of(life.last()), "report arm kill");
   }
-  life.after(10s).on(Kind::kDeadline);
+  EXPECT_EQ(life.last().actions.at(1).after, 5s) << "the verdict doesn't wait for another turn";
+  life.after(5s).on(Kind::kDeadline);
   EXPECT_EQ(life.state().phase, Phase::kStuck);
   EXPECT_EQ(actions_of(life.last()), "report disarm give_up");
 }
@@ -313,7 +314,9 @@ TEST(ServiceState, GivesUpWhatNoSweepCanEnd) {
     life.after(5s).on(Kind::kTreeSurvives).on(Kind::kDeadline);
     EXPECT_EQ(life.state().phase, Phase::kSweeping);
   }
-  life.after(5s).on(Kind::kTreeSurvives);
+  life.after(1s).on(Kind::kTreeSurvives);
+  EXPECT_EQ(life.last().actions.at(1).after, 1s);
+  life.on(Kind::kDeadline).after(1s).on(Kind::kTreeSurvives);
   EXPECT_EQ(life.state().phase, Phase::kStuck);
   EXPECT_EQ(actions_of(life.last()), "report disarm give_up");
 }
