@@ -20,7 +20,7 @@ constexpr int kLongestSilence = static_cast<int>(kAliveTimeout / kAliveInterval)
 
 }  // namespace
 
-ServicePolicy proxy_policy() {
+ServicePolicy proxy_policy(int most_failures) {
   ServicePolicy policy;
   // Reading a definition and mapping a file takes milliseconds.
   policy.start_deadline = std::chrono::seconds(10);
@@ -30,11 +30,11 @@ ServicePolicy proxy_policy() {
   // Clients wait in the backlog: every moment counts, and a start costs little.
   policy.backoff_first = std::chrono::milliseconds(50);
   policy.backoff_most = std::chrono::seconds(10);
-  // Four minutes of nothing but crashes. The model, which may have taken an hour to load, goes with it: so
-  // not before it is clear that nobody is being served any more. One that hangs in its start, deaf to
+  // 30 are four minutes of nothing but crashes. The model, which may have taken an hour to load, goes with
+  // it: so not before it is clear that nobody is being served any more. One that hangs in its start, deaf to
   // SIGTERM, takes 25 s a time with its wait: 30 of them never come together in ten minutes.
   policy.give_up = {
-      {.causes = {}, .failures = 30, .window = std::chrono::minutes(10)},
+      {.causes = {}, .failures = most_failures, .window = std::chrono::minutes(10)},
       {.causes = {FailureCause::kStartDeadline}, .failures = 10, .window = std::chrono::minutes(10)}};
   return policy;
 }
@@ -45,7 +45,7 @@ ProxyProcess::ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledge
       ledger_(ledger),
       setup_(std::move(setup)),
       next_count_(io),
-      service_(io, processes, "proxy", proxy_policy(),
+      service_(io, processes, "proxy", proxy_policy(setup_.most_failures),
                {.make_spec = [this](const std::string& mark) { return make_spec(mark); },
                 .on_output = {},
                 .on_launched =

@@ -26,10 +26,12 @@ struct ProxyServiceSetup {
   std::function<void()> on_change, on_give_up;
   LaunchRecords* records = nullptr;  // as in Service
   std::string post_mortem_folder;    // empty: none are kept
+  int most_failures = 30;            // as proxy_policy()'s
 };
 
-// How long it may take for what, and when there is no point in going on.
-ServicePolicy proxy_policy();
+// How long it may take for what, and when there is no point in going on: after so many failures within ten
+// minutes, or ten because it hung in its start.
+ServicePolicy proxy_policy(int most_failures);
 
 class ProxyProcess {
  public:

@@ -59,6 +59,7 @@ void plan_settings(const Settings& present, const Settings& read, ReloadPlan& pl
   fixed("public_url", &Settings::public_url);
   fixed("server_url", &Settings::server_url);
   fixed("benchmark", &Settings::benchmark);
+  fixed("proxy_failures", &Settings::proxy_failures);
   fixed("log_format", &Settings::log_json);
   fixed("log_child_lines", &Settings::log_child_lines);
   fixed("model_log", &Settings::model_log);

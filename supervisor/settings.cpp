@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxPort = 65535;
+// With the waits between them more never come together in ten minutes.
+constexpr std::int64_t kMostProxyFailures = 60;
 const std::vector<std::string> kLogLevels = {"trace", "debug", "info", "warning", "error", "critical"};
 
 Url as_url(const ConfigValue& value) {
@@ -125,6 +127,8 @@ void read_file_layer(const std::string& path, Settings& settings) {
   settings.benchmark = object.boolean("benchmark", settings.benchmark);
   settings.drain_timeout_s =
       static_cast<int>(object.integer("drain_timeout_s", settings.drain_timeout_s, 0, 24 * 3600));
+  settings.proxy_failures =
+      static_cast<int>(object.integer("proxy_failures", settings.proxy_failures, 1, kMostProxyFailures));
   if (auto tls = object.optional("tls"))
     read_tls(ConfigObject(*tls), fs::absolute(path).parent_path(), settings);
   if (auto path = object.optional("model_log")) {

@@ -53,6 +53,8 @@ struct Settings {
 
   // Requests in flight may end; beyond this they are cut. A rented instance is gone soon after its SIGTERM.
   int drain_timeout_s = 30;
+  // So many of the proxy within ten minutes end the worker: nobody is being served any more.
+  int proxy_failures = 30;
 
   TlsSettings tls;
 

@@ -135,6 +135,7 @@ void make_proxy(WorkerParts& parts, const PartsCallbacks& callbacks) {
   setup.on_notice = callbacks.on_notice;
   setup.on_change = callbacks.on_change;
   setup.records = &*parts.records;
+  setup.most_failures = parts.settings.proxy_failures;
   setup.post_mortem_folder = parts.settings.run_dir + "/postmortem";
   setup.on_give_up = [&parts, give_up = callbacks.on_give_up] {
     give_up(parts.proxy->service(), kExitProxyGaveUp);

@@ -149,6 +149,23 @@ TEST(Supervision, RunsTheBackendsHooks) {
   EXPECT_EQ(worker.process().wait_for_exit(), 0);
 }
 
+// Clients wait in the backlog of a socket that nobody accepts from any more.
+TEST(Supervision, GivesUpOnAProxyThatDiesAgainAndAgainAndSaysWhy) {
+  Autoscaler autoscaler;
+  BackendFolder backend("#!/bin/sh\necho ready; exec sleep 1000\n");
+  json settings = backend.settings();
+  settings["proxy_failures"] = 3;
+  Worker worker(autoscaler, backend.name(), {}, settings);
+  for (int i = 0; i < 2; ++i) ASSERT_FALSE(next_proxy(worker).is_null()) << worker.process().output();
+  const pid_t last = worker.status()["proxy"]["pid"];
+  ::kill(last, SIGKILL);
+  EXPECT_EQ(worker.process().wait_for_exit(), 73) << worker.process().output();
+  EXPECT_THAT(worker.tree(), ::testing::IsEmpty()) << "the model has been stopped";
+  EXPECT_THAT(autoscaler.reports().back()["error_msg"].get<std::string>(),
+              HasSubstr("the proxy failed: the process ended: signal 9 (SIGKILL); given up after 3 failures "
+                        "within 10 min"));
+}
+
 // Settings are changed under load: no request fails, no stream is cut, the model isn't touched.
 TEST(Supervision, ReloadsUnderLoadWithoutAClientNoticing) {
   Autoscaler autoscaler;

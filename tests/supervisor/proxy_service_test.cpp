@@ -23,7 +23,7 @@ using testing::StartsWith;
 
 // A proxy that does nothing from its start on, not even end: step by step, each wait as long as it was armed.
 TEST(ProxyPolicy, GivesUpOnAProxyThatHangsInItsStart) {
-  const ServicePolicy policy = proxy_policy();
+  const ServicePolicy policy = proxy_policy(30);
   TimePoint now = TimePoint() + 1000h;
   ServiceState state;
   auto take = [&](ServiceEventKind kind) {

@@ -122,7 +122,7 @@ TEST_F(SettingsTest, FileHasAllOfItsMembers) {
     // A comment is allowed.
     "$schema": "cppworker.schema.json", "backend_dirs": ["mine", "/opt/backends"], "listen_address": "127.0.0.1",
     "admin_address": "0.0.0.0", "admin_port": 9100, "public_key": "key.pem", "public_url": "http://198.51.100.1:80",
-    "server_url": "http://127.0.0.1:8080", "benchmark": false, "drain_timeout_s": 5,
+    "server_url": "http://127.0.0.1:8080", "benchmark": false, "drain_timeout_s": 5, "proxy_failures": 4,
     "proxy": {"threads": 8, "max_body_bytes": 2048, "max_header_bytes": 4096, "max_json_depth": 9,
               "max_connections": 10, "address_share_percent": 0, "max_queue": 0, "first_byte_timeout_s": 11, "between_bytes_timeout_s": 12}})");
   flags.backend_dirs = {"/of/flag"};
@@ -136,6 +136,7 @@ TEST_F(SettingsTest, FileHasAllOfItsMembers) {
   EXPECT_EQ(made.server_url, "http://127.0.0.1:8080");
   EXPECT_FALSE(made.benchmark);
   EXPECT_EQ(made.drain_timeout_s, 5);
+  EXPECT_EQ(made.proxy_failures, 4);
   EXPECT_EQ(made.proxy.threads, 8);
   EXPECT_EQ(made.proxy.max_body_bytes, 2048);
   EXPECT_EQ(made.proxy.max_header_bytes, 4096);
@@ -204,6 +205,7 @@ TEST_F(SettingsTest, NameFileAndPointerOfWhatIsWrong) {
        "/server_url: a URL's port must be a number from 1 to 65535"},
       {R"({"benchmark": "no"})", R"(/benchmark: must be true or false, is "no")"},
       {R"({"drain_timeout_s": -1})", "/drain_timeout_s: must be an integer from 0 to 86400, is -1"},
+      {R"({"proxy_failures": 61})", "/proxy_failures: must be an integer from 1 to 60, is 61"},
       {R"({"proxy": []})", "/proxy: must be an object, is []"},
       {R"({"proxy": {"threads": 0}})", "/proxy/threads: must be an integer from 1 to 64, is 0"},
       {R"({"proxy": {"max_body_bytes": 1}})", "/proxy/max_body_bytes: must be an integer from 1024 to"},
