@@ -84,17 +84,13 @@ class WorkerApp {
     if (reload_waits_) asio::post(parts_.io, [this] { reload_again(); });
   }
 
-  // Two at once would be one too many: what the second has changed comes when the first has taken over, or
-  // failed.
+  // What it needs may not be possible yet; whoever has asked has gone on, and won't ask again.
   void reload_when_possible() {
-    if (stop_.ending().stopping) return;
-    reload_waits_ = parts_.proxy->replacing();
-    if (reload_waits_) return spdlog::info("Reload: waits for the new proxy that is about to take over");
-    reload(parts_, read_settings_);
+    if (!stop_.ending().stopping) reload_waits_ = !reload(parts_, read_settings_);
   }
 
   void reload_again() {
-    if (!parts_.proxy->replacing() && std::exchange(reload_waits_, false)) reload_when_possible();
+    if (reload_waits_ && parts_.proxy->hindrance().empty()) reload_when_possible();
   }
 
   void on_notice(ProxyNotice notice) {

@@ -61,14 +61,17 @@ ProxyService::Process ProxyService::make() {
 
 Result<void> ProxyService::replace(std::function<void()> failed) {
   if (stopping_) return fail("cannot replace the proxy: the worker stops");
-  if (next_) return fail("cannot replace the proxy: a replacement is under way");
-  if (retiring_.size() >= kMostRetiring)
-    return fail("cannot replace the proxy: " + std::to_string(retiring_.size()) +
-                " earlier ones still finish their requests; try again later");
+  if (const std::string why = hindrance(); !why.empty()) return fail("cannot replace the proxy: " + why);
   on_failed_replacement_ = std::move(failed);
   next_ = make();
   next_->service().post(ServiceEventKind::kWantUp);
   return {};
+}
+
+std::string ProxyService::hindrance() const {
+  if (next_) return "a new proxy is about to take over";
+  if (retiring_.size() < kMostRetiring) return {};
+  return std::to_string(retiring_.size()) + " earlier proxies still finish their requests";
 }
 
 void ProxyService::tell_others(const ProxyProcess* than) {

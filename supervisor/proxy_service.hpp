@@ -35,9 +35,12 @@ class ProxyService {
 
   // Starts another proxy with the settings that lie in the settings file now. As soon as it serves, the
   // present one accepts no more, and is stopped when its last connection has ended: no client notices. If it
-  // doesn't come to that, `failed` is called, and the present one goes on. Refused while too many still
-  // finish what they have.
+  // doesn't come to that, `failed` is called, and the present one goes on. Refused while there is a
+  // hindrance.
   Result<void> replace(std::function<void()> failed);
+  // Why there can be no replacement now: a new one is about to take over, or too many still finish what they
+  // have. Empty: there is none. on_change comes when it goes.
+  std::string hindrance() const;
 
  private:
   using Process = std::unique_ptr<ProxyProcess>;

@@ -31,22 +31,32 @@ void log_what_changed(const ReloadPlan& plan) {
 
 }  // namespace
 
-void reload(WorkerParts& parts, const ReadSettings& read_settings) {
+bool reload(WorkerParts& parts, const ReadSettings& read_settings) {
   const auto refuse = [](const Error& error) {
     spdlog::error("Cannot reload: {}; nothing has changed", error.message);
+    return true;
   };
+  const auto wait = [](const std::string& why) {
+    spdlog::info("Reload: waits, as {}", why);
+    return false;
+  };
+  // What this one changes comes when that one has taken over, or failed.
+  if (parts.proxy->replacing()) return wait(parts.proxy->hindrance());
   Result<Settings> read = read_settings();
   if (!read) return refuse(read.error());
   Result<BackendDefinition> backend = load_backend(parts.backend.folder);
   if (!backend) return refuse(backend.error());
   ReloadPlan plan = plan_reload(parts.settings, parts.backend, *read, *backend);
-  if (plan.replace_proxy)
+  if (plan.replace_proxy) {
+    if (const std::string why = parts.proxy->hindrance(); !why.empty()) return wait(why);
     if (Result<void> begun = replace_proxy(parts, plan.settings.proxy); !begun) return refuse(begun.error());
+  }
   parts.settings = std::move(plan.settings);
   parts.backend.document = std::move(plan.document);
   spdlog::set_level(spdlog::level::from_str(parts.settings.log_level));
   parts.client.use(parts.settings.report_addresses);
   log_what_changed(plan);
+  return true;
 }
 
 }  // namespace cppworker

@@ -8,7 +8,9 @@
 
 namespace cppworker {
 
-// Reads all files anew; whatever is wrong in them changes nothing. The log says what came of it.
-void reload(WorkerParts& parts, const ReadSettings& read_settings);
+// Reads all files anew; whatever is wrong in them changes nothing. The log says what came of it. False when a
+// proxy is in the way of the new one that it needs: nothing has changed then, and it is to be called again
+// when ProxyService::hindrance() is gone.
+bool reload(WorkerParts& parts, const ReadSettings& read_settings);
 
 }  // namespace cppworker

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -27,13 +28,20 @@ class OverlapTest : public ::testing::Test {
   }
   // Another proxy serves now; the one before it has requests in flight, and goes on with them.
   void replace_proxy() {
-    const std::string file = worker_->folder() + "/cppworker.json";
-    json settings = json::parse(read_file(file, 1 << 16).value());
-    settings["proxy"] = {{"max_queue", 77}};
-    std::ofstream(file) << settings.dump();
-    worker_->process().signal(SIGHUP);
+    ask_for_proxy(77);
     ASSERT_TRUE(worker_->process().wait_for_line("has taken over from"));
     ASSERT_EQ(worker_->status()["proxy"]["retiring"], 1);
+  }
+  void ask_for_proxy(int max_queue) {
+    const std::string file = worker_->folder() + "/cppworker.json";
+    json settings = json::parse(read_file(file, 1 << 16).value());
+    settings["proxy"] = {{"max_queue", max_queue}};
+    std::ofstream(file) << settings.dump();
+    worker_->process().signal(SIGHUP);
+  }
+  // Of those that proxies are launched with.
+  int max_queue() {
+    return json::parse(read_file(worker_->folder() + "/run/proxy.json", 1 << 20).value())["max_queue"];
   }
   std::thread begin(const std::string& target, const json& body, Reply& reply) {
     return std::thread(
@@ -96,6 +104,40 @@ TEST_F(OverlapTest, TheEndOfASessionReachesTheOldProxysRequestsAtOnce) {
   EXPECT_EQ(cut.status, 410) << cut.body;
   EXPECT_FALSE(
       worker_->wait_for_status([](const json& seen) { return seen["proxy"]["retiring"] == 0; }).is_null());
+}
+
+// What the public port's socket is to a proxy, as long as it accepts.
+std::string listener_of(pid_t proxy) {
+  std::error_code ignored;
+  return std::filesystem::read_symlink("/proc/" + std::to_string(proxy) + "/fd/3", ignored);
+}
+
+// Whoever sends SIGHUP goes on, and won't ask again when there is room for another proxy.
+TEST_F(OverlapTest, AReloadWaitsForOneOfTooManyProxies) {
+  start_ready("tgi");
+  const json body = {{"auth_data", autoscaler_.route({{"covers", "url"}})},
+                     {"payload", {{"inputs", "hold"}, {"parameters", {{"max_new_tokens", 5}}}}}};
+  Reply replies[4];
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(begin("/generate", body, replies[i]));
+    get(worker_->server_port(), "/stand_in/requests?path=/generate&held=" + std::to_string(i + 1));
+    const pid_t old = worker_->status()["proxy"]["pid"];
+    const std::string listener = listener_of(old);
+    ask_for_proxy(50 + i);
+    ASSERT_TRUE(worker_->process().wait_for_line("has taken over from"));
+    ASSERT_TRUE(eventually([&] { return listener_of(old) != listener; })) << "the next client isn't its";
+  }
+  EXPECT_EQ(worker_->status()["proxy"]["retiring"], 4);
+  ask_for_proxy(99);
+  EXPECT_TRUE(worker_->process().wait_for_line("Reload: waits, as 4 earlier proxies still finish"));
+  EXPECT_EQ(max_queue(), 53);
+  post(worker_->server_port(), "/stand_in/release", "");
+  for (std::thread& client : clients) client.join();
+  for (const Reply& reply : replies) EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_TRUE(worker_->process().wait_for_line("Reload: proxy/max_queue has changed"));
+  EXPECT_TRUE(worker_->process().wait_for_line("has taken over from"));
+  EXPECT_EQ(max_queue(), 99);
 }
 
 }  // namespace

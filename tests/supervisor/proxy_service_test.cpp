@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <functional>
+#include <list>
 #include <optional>
 
 #include "tests/common/movable_clock.hpp"
@@ -55,7 +57,10 @@ class ProxyServiceTest : public testing::Test {
     setup.listener = listener.get();
     setup.session_listener = session_listener.get();
     setup.on_notice = [this](ProxyNotice notice) { notices.push_back(notice); };
-    setup.on_change = [this] { phases.emplace_back(name_of(phase())); };
+    setup.on_change = [this] {
+      phases.emplace_back(name_of(phase()));
+      if (on_change) on_change();
+    };
     service.emplace(io, processes, *ledger, std::move(setup));
   }
 
@@ -113,6 +118,7 @@ class ProxyServiceTest : public testing::Test {
   UniqueFd session_listener{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
   std::vector<ProxyNotice> notices;
   std::vector<std::string> phases;
+  std::function<void()> on_change;
   std::optional<ProxyService> service;
   ProxyEnd proxy;
 };
@@ -429,7 +435,31 @@ TEST_F(ProxyReplacementTest, IsRefusedWhileOneIsUnderWay) {
   begin_replacement();
   const auto again = service->replace([] {});
   ASSERT_FALSE(again);
-  EXPECT_THAT(again.error().message, testing::HasSubstr("a replacement is under way"));
+  EXPECT_THAT(again.error().message, testing::HasSubstr("a new proxy is about to take over"));
+}
+
+// Each holds streams of hours, and costs memory and a place in the ledger.
+TEST_F(ProxyReplacementTest, IsHinderedByTooManyThatStillFinish) {
+  become_ready();
+  std::vector<FakeProcessRunner::Launch*> retiring;
+  std::list<ProxyEnd> ends_of_sockets;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(service->hindrance(), "");
+    retiring.push_back(&processes.last());
+    ASSERT_TRUE(service->replace([] {}));
+    EXPECT_THAT(service->hindrance(), StartsWith("a new proxy"));
+    settle();
+    ends_of_sockets.emplace_back(std::move(processes.last().fds[kControlFd - kListenerFd]));
+    ends_of_sockets.back().say(encode(ProxyNotice::kServing));
+    settle();
+    settle();
+  }
+  EXPECT_EQ(service->hindrance(), "4 earlier proxies still finish their requests");
+  EXPECT_FALSE(service->replace([] {}));
+  bool told = false;
+  on_change = [&] { told = told || service->hindrance().empty(); };
+  EXPECT_TRUE(ends(*retiring[1]));
+  EXPECT_TRUE(run_until(io, [&] { return told; }));
 }
 
 TEST_F(ProxyReplacementTest, StopsAllOfThem) {
