@@ -311,7 +311,7 @@ Awaitable<> ModelService::watch_startup() {
   while (true) {
     if (service_->state().phase == ServicePhase::kStarting && service_->pid() > 0) {
       const auto now = std::chrono::steady_clock::now();
-      startup_.measured(read_activity(service_->members(), service_->pid(), setup_.public_port), now);
+      startup_.measured(read_activity(service_->members(), service_->pid()), now);
       if (startup_.stalled(now)) {
         service_->set_reason(startup_.explain(now));
         service_->post(ServiceEventKind::kNoProgress);

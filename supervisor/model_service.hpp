@@ -28,7 +28,6 @@ struct ModelServiceSetup {
   BackendDefinition backend;
   Url server;
   std::optional<std::string> health_path;  // instead of the definition's main probe
-  std::uint16_t public_port = 0;           // where clients come: what they upload is no download of the model
   std::string run_dir;
   std::string program_dir;  // where the worker's own programs lie
   LogFileLimits log_limits{};

@@ -29,4 +29,5 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   service_state.cpp
   socket_table.cpp
   startup_watch.cpp
+  tcp_connections.cpp
   tree_activity.cpp)

@@ -31,8 +31,13 @@ ActivityRates rates_between(const TreeActivity& before, const TreeActivity& afte
     rates.bytes += static_cast<double>(growth(base.bytes, now.bytes)) / seconds;
     rates.cpu += growth(base.cpu_seconds, now.cpu_seconds) / seconds;
   }
-  if (before.receives || after.receives)
-    rates.received_bytes = static_cast<double>(growth(before.received_bytes, after.received_bytes)) / seconds;
+  for (const auto& [connection, now] : after.received_bytes) {
+    const auto then = before.received_bytes.find(connection);
+    const bool is_new = then == before.received_bytes.end();
+    // Nobody knows since when interfaces count.
+    if (is_new && connection == TreeActivity::kAllInterfaces) continue;
+    rates.received_bytes += static_cast<double>(growth(is_new ? 0 : then->second, now)) / seconds;
+  }
   return rates;
 }
 

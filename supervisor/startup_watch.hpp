@@ -6,8 +6,7 @@
 //   a log line that wasn't there before, whatever its numbers: TGI prints "Waiting for shard to be ready..."
 //   with a new time every 10 s, also when it waits for ever;
 //   bytes read and written, network bytes, CPU time, each above the rate of a process that merely waits. The
-//   network's only where there is a connection that isn't a client's: uploads to a worker that loads are no
-//   download.
+//   network's only of connections that were opened from here: uploads to a worker that loads are no download.
 #pragma once
 
 #include <chrono>
@@ -29,8 +28,9 @@ struct TreeActivity {
     double cpu_seconds = 0;
   };
   std::map<ProcessKey, Process> processes;
-  std::uint64_t received_bytes = 0;  // over the network, by everybody who shares it
-  bool receives = true;              // somebody else than our clients has a connection over it
+  // Over the network: by the kernel's number of a connection that was opened from here, or of all together.
+  std::map<std::uint64_t, std::uint64_t> received_bytes;
+  static constexpr std::uint64_t kAllInterfaces = 0;
 };
 
 // Per second, between two looks.
@@ -46,7 +46,8 @@ class StartupWatch {
   static constexpr double kLeastCpu = 0.05;
   // Waiting programs look into files and print a line now and then; at this rate 10 GB take a week.
   static constexpr double kLeastBytes = 16 << 10;
-  // Strangers knock at the public port, which shares the network: more than their knocking.
+  // More than reports and the answers to them, and than what strangers knock at the public port, which is
+  // among all interfaces' bytes.
   static constexpr double kLeastReceived = 128 << 10;
   // A waiting server repeats a few lines.
   static constexpr std::size_t kRememberedLines = 256;

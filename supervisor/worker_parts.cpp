@@ -105,7 +105,6 @@ Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, con
   setup.log_file = settings.model_log;
   setup.log_limits = settings.logs;
   setup.log_child_lines = settings.log_child_lines;
-  setup.public_port = parts.listener->local_endpoint().port();
   setup.run_dir = settings.run_dir;
   setup.program_dir = std::filesystem::path(parts.proxy_program).parent_path();
   setup.benchmark = settings.benchmark;

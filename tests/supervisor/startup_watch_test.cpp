@@ -12,10 +12,13 @@ namespace cppworker {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 constexpr TimePoint kStart = TimePoint() + 1000h;
 const ProcessKey kServer = {100, 1}, kDownloader = {101, 2};
+constexpr std::uint64_t kDownload = 7;  // a connection
 
 class StartupWatchTest : public testing::Test {
  protected:
@@ -27,7 +30,7 @@ class StartupWatchTest : public testing::Test {
     auto& server = activity.processes[kServer];
     server.bytes += static_cast<std::uint64_t>(bytes * 60);
     server.cpu_seconds += cpu * 60;
-    activity.received_bytes += static_cast<std::uint64_t>(received * 60);
+    activity.received_bytes[kDownload] += static_cast<std::uint64_t>(received * 60);
     watch.measured(activity, now);
   }
   void line(const std::string& text) {
@@ -67,11 +70,30 @@ TEST_F(StartupWatchTest, TheNoiseOfWaitingIsNoProgress) {
   EXPECT_TRUE(watch.stalled(now));
 }
 
-// Clients send pictures to a worker that loads, and hangs; nobody else has a connection.
-TEST_F(StartupWatchTest, WhatClientsUploadIsNoProgress) {
-  activity.receives = false;
-  for (int i = 0; i < 11; ++i) minute(0, 10 << 20, 0);
+// One file after the other, each over a connection of its own.
+TEST_F(StartupWatchTest, ADownloadOverEverNewConnectionsLives) {
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    activity.received_bytes = {{1000 + i, 10 << 20}};
+    minute(0, 0, 0);
+  }
+  EXPECT_FALSE(watch.stalled(now));
+}
+
+TEST_F(StartupWatchTest, AConnectionThatRestsIsNoProgressHoweverMuchItBrought) {
+  activity.received_bytes[kDownload] = 1 << 30;
+  for (int i = 0; i < 12; ++i) minute(0, 0, 0);
   EXPECT_TRUE(watch.stalled(now));
+}
+
+// Where nobody tells the connections apart: a first connection brings a sum that is older than it.
+TEST_F(StartupWatchTest, InterfacesCountFromTheFirstLookAtThem) {
+  minute(0, 0, 0);
+  activity.received_bytes = {{TreeActivity::kAllInterfaces, 1 << 30}};
+  for (int i = 0; i < 10; ++i) minute(0, 0, 0);
+  EXPECT_TRUE(watch.stalled(now));
+  activity.received_bytes[TreeActivity::kAllInterfaces] += 60 << 20;
+  minute(0, 0, 0);
+  EXPECT_FALSE(watch.stalled(now));
 }
 
 TEST_F(StartupWatchTest, EachNewLineIsProgress) {
@@ -146,17 +168,27 @@ TEST(TreeActivityTest, TellsADownloadFromItsClients) {
   const std::string probe = "2: 0100007F:D431 0100007F:1389 01" + rest;
   const std::string download = "3: 0A00000A:D432 0C00000A:01BB 01" + rest;
   const std::string ended = "4: 0A00000A:D433 0C00000A:01BB 06" + rest;
-  EXPECT_FALSE(has_own_connection(listener + client + probe + ended, 3000));
-  EXPECT_TRUE(has_own_connection(listener + client + probe + download, 3000));
-  EXPECT_FALSE(has_own_connection("sl local_address rem_address st\n", 3000));
+  EXPECT_FALSE(has_own_connection(listener + client + probe + ended));
+  EXPECT_TRUE(has_own_connection(listener + client + probe + download));
+  EXPECT_FALSE(has_own_connection("sl local_address rem_address st\n"));
+}
+
+// Clients send pictures to a worker that loads, and hangs, with a connection for downloads at rest.
+TEST(TreeActivityTest, CountsWhatComesOverConnectionsOfOurOwnAlone) {
+  const std::vector<TcpSocket> sockets = {
+      {.id = 1, .local_port = 3000, .listening = true},
+      {.id = 2, .local_port = 3000, .received_bytes = 10 << 20},
+      {.id = 3, .local_port = 54320, .received_bytes = 4000},
+      {.id = 4, .local_port = 54321, .to_loopback = true, .received_bytes = 10 << 20}};
+  EXPECT_THAT(received_from_outside(sockets), ElementsAre(Pair(3, 4000)));
 }
 
 TEST(TreeActivityTest, SeesWhatAProcessDoes) {
   TemporaryFolder folder;
   const std::vector<ProcessInfo> self = {look_at_process(::getpid()).value()};
-  const TreeActivity before = read_activity(self, ::getpid(), 3000);
+  const TreeActivity before = read_activity(self, ::getpid());
   std::ofstream(folder / "file") << std::string(1 << 20, 'x');
-  const TreeActivity after = read_activity(self, ::getpid(), 3000);
+  const TreeActivity after = read_activity(self, ::getpid());
   const ProcessKey key = {::getpid(), self[0].start_time};
   EXPECT_GE(after.processes.at(key).bytes, before.processes.at(key).bytes + (1 << 20));
   EXPECT_GE(after.processes.at(key).cpu_seconds, before.processes.at(key).cpu_seconds);
@@ -165,7 +197,7 @@ TEST(TreeActivityTest, SeesWhatAProcessDoes) {
 TEST(TreeActivityTest, AProcessThatIsGoneHasDoneNothing) {
   ProcessInfo gone;
   gone.pid = 1 << 23;
-  EXPECT_EQ(read_activity({gone}, gone.pid, 3000).processes.at({gone.pid, 0}).bytes, 0u);
+  EXPECT_EQ(read_activity({gone}, gone.pid).processes.at({gone.pid, 0}).bytes, 0u);
 }
 
 }  // namespace
