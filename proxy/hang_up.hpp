@@ -3,6 +3,9 @@
 // still there, the kernel tells only who asks for just that (EPOLLRDHUP).
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -14,5 +17,21 @@ namespace cppworker {
 // not before: an epoll of its own, made for the few connections that need it. It goes when `socket` does, or
 // earlier. nullopt: there are no descriptors left.
 std::optional<asio::posix::stream_descriptor> hang_up_descriptor(asio::any_io_executor executor, int socket);
+
+// Waits for it. `gone` is called once, `grace` after the end, unless the watch is destroyed before; `gone`
+// may do that, too. Where there are no descriptors left, it is never called.
+//
+// Threads: the executor's, which is one.
+class HangUpWatch {
+ public:
+  HangUpWatch(asio::any_io_executor executor, int socket, std::chrono::milliseconds grace,
+              std::function<void()> gone);
+  ~HangUpWatch();
+  HangUpWatch(const HangUpWatch&) = delete;
+
+ private:
+  struct Waiting;
+  std::shared_ptr<Waiting> waiting_;
+};
 
 }  // namespace cppworker

@@ -3,6 +3,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/write.hpp>
 
+#include "proxy/socket_now.hpp"
+
 namespace cppworker {
 namespace {
 
@@ -14,6 +16,10 @@ constexpr std::size_t kMostHeld = 64 * 1024;
 constexpr std::uint64_t kCopies = 2;
 // A cancellation that comes between two steps of a TLS operation is lost: it is repeated until it is heeded.
 constexpr std::chrono::milliseconds kCancelAgain{50};
+// From the client's end on, for what it sent before, a close frame perhaps, to be read and passed on by a
+// server that takes it. One that doesn't is left well within the 50 ms that a client's leaving may stay
+// unnoticed.
+constexpr std::chrono::milliseconds kLastWords{15};
 
 Goodbye say(std::uint16_t code, std::string_view reason) {
   return {Goodbye::Kind::kSay, code, std::string(reason)};
@@ -122,6 +128,7 @@ Awaitable<> WebSocketClient::pump() {
   const auto piece = std::make_unique<char[]>(kPiece);
   while (goes_on && !stopping_) {
     if (server_ == nullptr && held_.size() >= kMostHeld) {
+      watch_for_hang_up();
       co_await sleep_until_rung(pump_bell_);
       continue;
     }
@@ -146,14 +153,29 @@ Awaitable<bool> WebSocketClient::take(std::string_view bytes) {
   }
   const std::uint64_t data_before = scanner_.data_bytes();
   scanner_.see(bytes);
-  auto [error, written] =
-      co_await asio::async_write(*server_, asio::buffer(bytes.data(), bytes.size()), kTuple);
+  const asio::const_buffer piece(bytes.data(), bytes.size());
+  const asio::const_buffer left = piece + send_now(*server_, {&piece, 1});
+  bool taken = left.size() == 0;
+  if (!taken) {
+    watch_for_hang_up();
+    auto [error, written] = co_await asio::async_write(*server_, left, kTuple);
+    taken = !error;
+  }
   if (scanner_.close_code())
     begin_closing();
   else if (scanner_.data_bytes() != data_before)
     note_traffic(Side::kClient);
   // A server that doesn't take it any more has ended the connection, as its other direction shows.
-  co_return !error;
+  co_return taken;
+}
+
+// While nothing is read, the client's end isn't, either. Few conversations come to that: the others go
+// without a watch of their own.
+void WebSocketClient::watch_for_hang_up() {
+  if (hang_up_) return;
+  asio::ip::tcp::socket& socket = connection_.stream().socket();
+  hang_up_.emplace(socket.get_executor(), socket.native_handle(), kLastWords,
+                   [this] { active_.abort(AbortCause::kClientGone); });
 }
 
 Awaitable<bool> WebSocketClient::answer_controls() {
@@ -221,6 +243,7 @@ Awaitable<bool> WebSocketClient::hand_over(asio::ip::tcp::socket& server, std::s
 
 Awaitable<> WebSocketClient::stop() {
   stopping_ = true;
+  hang_up_.reset();
   boost::system::error_code ignored;
   if (server_ != nullptr) server_->close(ignored);
   if (reading_) connection_.stream().socket().cancel(ignored);

@@ -6,7 +6,8 @@
 // and send() at any time after the first message.
 //
 // Back-pressure: one piece is under way to the server; the next is read when that has taken it. A client that
-// leaves, or closes while it is attended to, aborts the connection's active request.
+// leaves, or closes while it is attended to, aborts the connection's active request; also one whose end
+// stands behind what isn't read.
 //
 // Threads: the connection's own.
 #pragma once
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "proxy/connection.hpp"
+#include "proxy/hang_up.hpp"
 #include "proxy/proxy_core.hpp"
 #include "proxy/websocket_held_frames.hpp"
 #include "proxy/websocket_scanner.hpp"
@@ -75,6 +77,7 @@ class WebSocketClient {
  private:
   Awaitable<> pump();
   Awaitable<bool> take(std::string_view bytes);
+  void watch_for_hang_up();
   Awaitable<bool> answer_controls();
   Awaitable<bool> pong(std::string_view payload);
   Awaitable<bool> write(std::string_view bytes);
@@ -95,8 +98,9 @@ class WebSocketClient {
   std::uint64_t charged_ = 0, sent_ = 0;
 
   asio::steady_timer pump_bell_,
-      main_bell_;         // cancelled when what the one or the other waits for may be there
-  bool running_ = false;  // pump()
+      main_bell_;                       // cancelled when what the one or the other waits for may be there
+  bool running_ = false;                // pump()
+  std::optional<HangUpWatch> hang_up_;  // since pump() first waited for something else than the client
   bool stopping_ = false, reading_ = false, writing_ = false, handing_over_ = false;
   bool closing_ = false, intact_ = true;
   std::chrono::seconds silence_;            // how long may go without data

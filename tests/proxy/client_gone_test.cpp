@@ -2,10 +2,9 @@
 // it, its place is free, and the books say cancelled.
 #include <functional>
 #include <memory>
-#include <stdexcept>
-#include <thread>
 
 #include "proxy/open_now.hpp"
+#include "tests/proxy/noticed_soon.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
@@ -213,45 +212,18 @@ TEST_P(ClientGoneTest, AfterItsAnswerWasComplete) {
   EXPECT_EQ(call.server.read_request().target(), "/health");
 }
 
-// How soon, in each phase. The machine itself may hold a process up for longer than that, once; a proxy that
-// doesn't look would be late each time.
+// How soon, in each phase.
 class ClientGoneSoonTest : public ClientGoneTest {
  protected:
-  static constexpr std::chrono::milliseconds kPromised{50};
-  static constexpr int kMostTries = 5;
-
-  // `phase` brings a request there, and gives back its client and a wait for the request's end.
-  struct InPhase {
-    std::unique_ptr<RawClient> client;
-    std::function<void()> wait_for_end;
-  };
   void expect_noticed_soon(const std::function<InPhase()>& phase) {
-    using Clock = std::chrono::steady_clock;
-    Clock::duration best = Clock::duration::max();
-    for (int i = 0; i < kMostTries && best >= kPromised; ++i) {
-      InPhase there = phase();
-      proxy().settle();
-      const auto left = Clock::now();
-      leave(*there.client);
-      there.wait_for_end();
-      best = std::min(best, Clock::now() - left);
-    }
-    EXPECT_LT(std::chrono::duration<double>(best).count(), std::chrono::duration<double>(kPromised).count());
+    cppworker::expect_noticed_soon(proxy(), phase, GetParam().leave);
   }
   static InPhase with_server(Exchange call) {
     auto server = std::make_shared<UpstreamConnectionInTest>(std::move(call.server));
     return {std::make_unique<RawClient>(std::move(call.client)), [server] { server->read_to_end(); }};
   }
-  // Until the books say that one more was cancelled.
   InPhase without_server(RawClient client) {
-    const std::int64_t before = proxy().books().totals.cancelled.requests;
-    return {std::make_unique<RawClient>(std::move(client)), [this, before] {
-              const auto until = std::chrono::steady_clock::now() + kHangGuard;
-              while (proxy().ledger().snapshot().totals.cancelled.requests == before) {
-                if (std::chrono::steady_clock::now() > until) throw std::runtime_error("it isn't noticed");
-                std::this_thread::yield();
-              }
-            }};
+    return {std::make_unique<RawClient>(std::move(client)), until_one_more_is_cancelled(proxy())};
   }
 };
 INSTANTIATE_TEST_SUITE_P(, ClientGoneSoonTest,

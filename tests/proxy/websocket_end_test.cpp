@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/websocket_client.hpp"
+#include "tests/proxy/noticed_soon.hpp"
 #include "tests/proxy/websocket_fixture.hpp"
 
 namespace cppworker {
@@ -23,6 +24,21 @@ class WebSocketEndTest : public WebSocketTest {
   void expect_gone(UpstreamConnectionInTest& server) {
     server.read_to_end();
     EXPECT_NE(server.end(), End::kOpen);
+  }
+  // As much as the proxy reads, and little more, so that the end isn't held up on the client's own side.
+  void send_until_unread(RawClient& client) {
+    const std::string frame = client_frame(kBinary, std::string(32 << 10, 'x'));
+    std::uint64_t read = 0;
+    do {
+      read = proxy().counted(Counter::kBytesFromClients);
+      client.send(frame);
+    } while (proxy().counted(Counter::kBytesFromClients) != read);
+  }
+  // Whichever way it leaves, within the time that is promised for it.
+  void expect_noticed_soon(const std::function<InPhase()>& phase) {
+    for (void (*leave)(RawClient&) :
+         {+[](RawClient& client) { client.reset(); }, +[](RawClient& client) { client.close(); }})
+      cppworker::expect_noticed_soon(proxy(), phase, leave);
   }
 };
 INSTANTIATE_TEST_SUITE_P(, WebSocketEndTest, testing::Bool(),
@@ -87,6 +103,44 @@ TEST_P(WebSocketEndTest, TheClientLeavesWithoutAWord) {
   stuck.client.reset();
   expect_gone(stuck.server);
   expect_booked(0, 0, 3);
+}
+
+// More than is held for it, so that the end behind it isn't read.
+TEST_P(WebSocketEndTest, TheClientLeavesTheQueueWithMuchSentAhead) {
+  setup_.backend.max_concurrency = 1;
+  Conversation busy = converse();
+  expect_noticed_soon([&] {
+    auto client = std::make_unique<RawClient>(upgrade());
+    client->send(hello() + client_frame(kBinary, std::string(100'000, 'x')));
+    proxy().settle();
+    EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 1u);
+    return InPhase{std::move(client), until_one_more_is_cancelled(proxy())};
+  });
+  EXPECT_EQ(proxy().core().endpoints.admissions().front().queued(), 0u);
+}
+
+// Its server computes, and reads nothing meanwhile.
+TEST_P(WebSocketEndTest, TheClientLeavesWhileTheServerDoesNotRead) {
+  std::vector<UpstreamConnectionInTest> servers;
+  expect_noticed_soon([&] {
+    Conversation talk = converse();
+    send_until_unread(talk.client);
+    servers.push_back(std::move(talk.server));
+    return InPhase{std::make_unique<RawClient>(std::move(talk.client)), until_one_more_is_cancelled(proxy())};
+  });
+  for (UpstreamConnectionInTest& server : servers) expect_gone(server);
+}
+
+// What a client says last, and then goes without waiting for an answer, arrives where the server reads.
+TEST_P(WebSocketEndTest, TheLastWordsOfAClientThatClosesArrive) {
+  Conversation talk = converse();
+  speak(talk);
+  talk.client.send(client_frame(kText, "farewell") + client_frame(kClose, close_payload(1000)));
+  talk.client.close();
+  EXPECT_EQ(read_frame(talk.server).payload, "farewell");
+  EXPECT_EQ(read_frame(talk.server).code(), 1000u);
+  expect_gone(talk.server);
+  expect_booked(1, 0, 0);
 }
 
 TEST_P(WebSocketEndTest, TheClientClosesInOrder) {
