@@ -228,7 +228,10 @@ Awaitable<bool> WebSocketClient::send(std::string_view bytes) {
 Awaitable<bool> WebSocketClient::hand_over(asio::ip::tcp::socket& server, std::string first) {
   // From here on nothing is taken out any more: half a frame may be on its way to the server.
   handing_over_ = true;
+  // The last pong. A client that doesn't take it has a place at the server all the same.
+  if (writing_) active_.begin_write_phase(thread_.core.relay_limits.write);
   while (writing_) co_await sleep_until_rung(main_bell_);
+  if (active_.aborted()) co_return false;
   active_.begin_phase(thread_.core.relay_limits.write);
   for (std::string next = std::move(first) + held_.take(); !next.empty(); next = held_.take()) {
     auto [error, written] = co_await asio::async_write(server, asio::buffer(next), kTuple);

@@ -34,6 +34,19 @@ class WebSocketEndTest : public WebSocketTest {
       client.send(frame);
     } while (proxy().counted(Counter::kBytesFromClients) != read);
   }
+  // Until the proxy doesn't get rid of its answers.
+  void ping_until_stuck(RawClient& client) {
+    const std::string pings = [] {
+      std::string all;
+      for (int i = 0; i < 100; ++i) all += client_frame(kPing, std::string(125, '?'));
+      return all;
+    }();
+    std::uint64_t answered = 0;
+    do {
+      answered = proxy().counted(Counter::kBytesToClients);
+      client.send(pings);
+    } while (proxy().counted(Counter::kBytesToClients) != answered);
+  }
   // Whichever way it leaves, within the time that is promised for it.
   void expect_noticed_soon(const std::function<InPhase()>& phase) {
     for (void (*leave)(RawClient&) :
@@ -251,6 +264,26 @@ TEST_P(WebSocketEndTest, AClientThatDoesNotReadIsCutOff) {
   talk.client.close();
   expect_booked(0, 0, 1);
   EXPECT_EQ(proxy().core().connections, 0);
+}
+
+// It has its place at the server by then, which a backend that serves one at a time has only one of.
+TEST_P(WebSocketEndTest, AClientThatDoesNotReadItsPongsIsCutOff) {
+  setup_.backend.max_concurrency = 1;
+  setup_.relay_limits.write = seconds(100);
+  Conversation busy = converse();
+  RawClient client = upgrade();
+  client.send(hello());
+  ping_until_stuck(client);
+  RawClient next = upgrade();
+  next.send(hello());
+  proxy().settle();
+  busy.server.close();
+  UpstreamConnectionInTest server = accept_upgrade();
+  proxy().pass_time(seconds(200));
+  expect_gone(server);
+  UpstreamConnectionInTest following = accept_upgrade();
+  EXPECT_EQ(read_frame(following).payload, R"({"work": 3})");
+  EXPECT_EQ(proxy().books().totals.cancelled.requests, 1);
 }
 
 TEST_P(WebSocketEndTest, NoneLastsLongerThanAnyRequestMay) {
