@@ -119,6 +119,8 @@ class Relay {
 
   Awaitable<RelayResult> run() {
     for (int attempt = 1;; ++attempt) {
+      // A phase that began now would put off what abort() still has to do.
+      if (aborted()) break;
       // What died idle once may do so again: the second attempt is fresh.
       connection_ = attempt == 1 ? pool_.take_idle() : nullptr;
       bool connected = connection_ != nullptr;

@@ -1,5 +1,9 @@
 // An inference server that fails: before its answer the client gets a 502 or 504, after it has begun, an
 // answer that looks broken. Never a clean end after half a body.
+#include <boost/asio/co_spawn.hpp>
+
+#include "proxy/relay.hpp"
+#include "proxy/request_head_check.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
@@ -245,6 +249,36 @@ TEST_F(RelayFailureTest, AnAnswerThatBeginsEarlyDoesNotCutTheBodyOff) {
 }
 
 // Nothing was upgraded, so no final response will follow.
+// Nothing of it may reach the server, nor may it wait there for the time that a first byte has.
+TEST_F(RelayFailureTest, ARequestThatWasAbortedBeforeIsNotSent) {
+  asio::io_context io{1};
+  UpstreamPool pool({asio::ip::address_v4::loopback(), server_.port()});
+  auto kept = pool.make(io.get_executor());
+  kept->socket.connect(pool.server());
+  UpstreamConnectionInTest server = server_.accept();
+  pool.give_back(std::move(kept));
+  asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+  RawClient client(acceptor.local_endpoint().port());
+  ClientStream stream(acceptor.accept(), nullptr);
+  struct : Deadlined {
+    void on_deadline() override {}
+  } deadline;
+  ActiveRequest active(deadline, stream.socket());
+  const RequestHead head = *read_request_head(get_request("/health"));
+  const std::vector<std::string> no_lines;
+  const RelayRequest request{.head = head, .body = {}, .request_id = "1", .failure_lines = no_lines};
+  const RelayLimits limits;
+
+  active.abort(AbortCause::kSessionEnded);
+  std::optional<RelayResult> result;
+  asio::co_spawn(io, relay(stream, pool, request, limits, active),
+                 [&](std::exception_ptr, RelayResult ended) { result = ended; });
+  io.poll();
+  ASSERT_TRUE(result) << "it waits for an answer";
+  EXPECT_EQ(result->end, RelayEnd::kAborted);
+  EXPECT_TRUE(server.is_silent());
+}
+
 TEST_F(RelayFailureTest, A101ThatNobodyAskedForIsABadAnswer) {
   Exchange call = begin(get_request("/health"));
   call.server.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
