@@ -73,6 +73,9 @@ Refusal create_session(Connection& connection, ProxyThread& thread, Request& req
   if (request.acceptance.once) session.reqnum_once = request.acceptance.reqnum;
   std::int64_t now = unix_milliseconds();
   auto most = static_cast<std::size_t>(thread.core.settings.max_sessions);
+  // Where the signature doesn't cover it, it is the client's word, and the address's share bounds who lies.
+  // The signature itself won't do: a url-only one is the same for all clients of this worker (protocol
+  // section 2).
   session.grant = static_cast<std::uint32_t>(request.envelope.auth.reqnum_value);
   session.most_of_grant = std::max<std::size_t>(most / kGrantsShare, 1);
   session.address = connection.client().address_tag();

@@ -137,8 +137,9 @@ TEST_F(SessionsTest, ASignedCreationIsGoodOnce) {
   EXPECT_EQ(proxy().counted(Counter::kAuthStale), 1u);
 }
 
-// A url-only signature is good for ever, and covers nothing that a client can't write otherwise: with one,
-// somebody could open all that there are.
+// A url-only signature is good for ever and for everybody, so that it can't tell one client from another. Its
+// reqnum does, as long as the client leaves that as it was: this is for a client that repeats itself. For one
+// that writes numbers of its own there is the address's share, below.
 TEST_F(SessionsTest, OneRouteHasAShareOfThemWhateverElseItsAuthDataSays) {
   setup_.settings.max_sessions = 8;
   Route route = next_route(), other = next_route();
