@@ -29,18 +29,14 @@ void forget(LedgerTransaction& transaction, std::uint64_t first, std::uint64_t l
 void count_distinct_reqnum(LedgerTransaction& transaction, std::uint64_t reqnum) {
   std::uint64_t counted = transaction.get(kDistinctCount);
   std::uint64_t highest = transaction.get(kDistinctHighest);
-  if (counted == 0 || reqnum > highest) {
-    std::uint64_t jump = counted == 0 ? kDistinctReqnums : reqnum - highest;
-    if (jump >= kDistinctReqnums) {
-      for (std::size_t i = 0; i < kDistinctBitsWords; ++i)
-        if (transaction.get(kDistinctBits + i) != 0) transaction.set(kDistinctBits + i, 0);
-    } else {
-      forget(transaction, highest + 1, reqnum);
-    }
+  const std::uint64_t away = reqnum > highest ? reqnum - highest : highest - reqnum;
+  if (counted == 0 || away >= kDistinctReqnums) {
+    for (std::size_t i = 0; i < kDistinctBitsWords; ++i)
+      if (transaction.get(kDistinctBits + i) != 0) transaction.set(kDistinctBits + i, 0);
     transaction.set(kDistinctHighest, reqnum);
-  } else if (highest - reqnum >= kDistinctReqnums) {
-    transaction.add(kDistinctCount, 1);
-    return;
+  } else if (reqnum > highest) {
+    forget(transaction, highest + 1, reqnum);
+    transaction.set(kDistinctHighest, reqnum);
   }
   std::uint64_t bits = transaction.get(word_of(reqnum));
   std::uint64_t bit = std::uint64_t{1} << (reqnum % 64);

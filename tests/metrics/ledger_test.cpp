@@ -144,6 +144,22 @@ TEST_F(LedgerTest, DistinctReqnumsAreCountedOnceEach) {
   EXPECT_EQ(ledger_->snapshot().distinct_reqnums, 9u);
 }
 
+// Where the signature doesn't cover it, anybody may name it.
+TEST_F(LedgerTest, OneHugeReqnumDoesNotMakeOthersCountAsOftenAsTheyCome) {
+  auto come = [&](std::uint64_t reqnum) {
+    Acceptance loose = request(1);
+    loose.reqnum = reqnum;
+    ledger_->finish(accept(loose), {});
+  };
+  for (std::uint64_t stranger : {~std::uint64_t{0}, ~std::uint64_t{0} - 1'000'000}) {
+    const std::uint64_t before = ledger_->snapshot().distinct_reqnums;
+    come(stranger);
+    for (int i = 0; i < 3; ++i)
+      for (std::uint64_t reqnum : {1000, 1002, 1001}) come(reqnum);
+    EXPECT_EQ(ledger_->snapshot().distinct_reqnums, before + 1 + 3);
+  }
+}
+
 TEST_F(LedgerTest, DistinctReqnumsAgreeWithASetWhileTheyMoveOn) {
   std::set<std::uint64_t> seen;
   std::uint64_t state = 1;
