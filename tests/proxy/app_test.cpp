@@ -4,11 +4,13 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <nlohmann/json.hpp>
@@ -130,6 +132,13 @@ class ProxyProcessTest : public testing::Test {
       if (n <= 0) return std::nullopt;
       heard_.append(bytes, static_cast<std::size_t>(n));
     }
+  }
+  bool says_something_within(std::chrono::milliseconds time) {
+    heard_.clear();
+    pollfd watched{control_.get(), POLLIN, 0};
+    if (::poll(&watched, 1, static_cast<int>(time.count())) <= 0) return false;
+    char bytes[1000];
+    return ::recv(control_.get(), bytes, sizeof bytes, 0) > 0;
   }
   // Whether it has said that by now.
   bool has_said(ProxyNotice notice) {
@@ -345,6 +354,56 @@ TEST_F(ProxyProcessTest, ServesOnSeveralThreads) {
   settings_.threads = 3;
   start();
   for (int i = 0; i < 9; ++i) EXPECT_EQ(ask(get_request("/ping")).body, "pong");
+}
+
+// One thread of the program, held where it is while the others go on. It goes on when this goes.
+class HeldThread {
+ public:
+  explicit HeldThread(pid_t thread) : thread_(thread) {
+    held_ = ::ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) == 0;
+    if (!held_) return;
+    ::ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr);
+    int status = 0;
+    ::waitpid(thread_, &status, __WALL);
+  }
+  ~HeldThread() {
+    if (held_) ::ptrace(PTRACE_DETACH, thread_, nullptr, nullptr);
+  }
+  HeldThread(const HeldThread&) = delete;
+  // False: this system doesn't let a test do so.
+  bool held() const { return held_; }
+
+ private:
+  const pid_t thread_;
+  bool held_ = false;
+};
+
+// The supervisor replaces a proxy that doesn't say so for a while, whichever of its loops hangs.
+TEST_F(ProxyProcessTest, SaysThatItLivesOnlyWhileEachOfItsLoopsTurns) {
+  settings_.threads = 2;
+  start();
+  EXPECT_EQ(hear(), ProxyNotice::kServing);
+  EXPECT_TRUE(says_only_that_it_lives(2));
+  // The loops beyond the first have the youngest threads.
+  pid_t youngest = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/task"))
+    youngest = std::max(youngest, static_cast<pid_t>(std::stol(thread.path().filename())));
+  ASSERT_NE(youngest, pid_);
+  {
+    const HeldThread hung(youngest);
+    if (!hung.held()) GTEST_SKIP() << "NOT TESTED: this system lets nobody hold a thread of the proxy";
+    // The turns that it made before count for one more word.
+    const auto held = std::chrono::steady_clock::now();
+    while (says_something_within(3 * kAliveInterval))
+      ASSERT_LT(std::chrono::steady_clock::now(), held + 3 * kAliveInterval) << "it says that it lives";
+    // It was a loop, and not the first: of the connections that come, it would have every second one.
+    RawClient one(port_), other(port_);
+    one.send(get_request("/ping"));
+    other.send(get_request("/ping"));
+    EXPECT_EQ(one.read_response().body, "pong");
+    EXPECT_TRUE(other.is_silent());
+  }
+  EXPECT_TRUE(says_only_that_it_lives(2)) << "it turns again";
 }
 
 // With the coroutines of its requests go their entries in the books.
