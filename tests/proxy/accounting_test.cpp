@@ -82,6 +82,36 @@ TEST_F(AccountingTest, ARequestWhoseTimeIsUpIsErroredAlsoWhileItsClientDoesNotRe
   expect_finished({}, {1});
 }
 
+TEST_F(AccountingTest, WhatTheBooksHaveNoRoomForIsRejectedAndKeepsNoPlace) {
+  setup_.backend.max_concurrency = 1;
+  setup_.settings.max_queue = 0;
+  std::vector<Ticket> tickets;
+  for (std::size_t i = 0; i < ledger_layout::kSlots; ++i)
+    tickets.push_back(proxy().ledger().accept(RunningProxy::kOwner, {}).second);
+  const std::string request = generate_as(41);
+  RawClient client = connect();
+  for (int i = 0; i < 2; ++i) {
+    RawMessage refused = client.exchange(request);
+    expect_error(refused, 429, "proxy: too many requests in flight");
+    EXPECT_GT(std::stoi(refused.header("Retry-After")), 0);
+    proxy().settle();
+    EXPECT_EQ(proxy().core().endpoints.admissions().front().inside(), 0u);
+  }
+  LedgerSnapshot books = proxy().books();
+  EXPECT_EQ(books.totals.rejected, (Amount{3000, 1})) << "the second was the same request";
+  EXPECT_EQ(generate_figures(books).rejected, 1);
+  EXPECT_EQ(proxy().counted(Counter::kRejectedAgain), 1u);
+
+  // Its reqnum wasn't used up, either.
+  for (const Ticket& ticket : tickets) proxy().ledger().finish(ticket, {});
+  client.send(request);
+  UpstreamConnectionInTest server = server_.accept();
+  server.read_request();
+  server.answer(200, "served");
+  EXPECT_EQ(client.read_response().body, "served");
+  EXPECT_THAT(proxy().ledger().finished(false, 100), ElementsAre(41));
+}
+
 TEST_F(AccountingTest, AStreamIsInTheBooksUpToItsEnd) {
   Exchange call = begin(generate_as(1));
   call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("one"));
