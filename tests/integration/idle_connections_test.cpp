@@ -17,10 +17,11 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using nlohmann::json;
 
-// All that the proxy allows (`max_connections`), but for some that come besides.
-constexpr std::size_t kConnections = 9900;
-// Sockets of the test, or of the proxy, besides.
-constexpr std::size_t kOtherDescriptors = 200;
+constexpr std::size_t kConnections = 10'000;
+// Those that come besides: the test's own questions.
+constexpr std::size_t kOtherConnections = 100;
+// The proxy keeps one for each request that can be at the inference server; the test needs far fewer.
+constexpr std::size_t kOtherDescriptors = 5000;
 // Asked at once: fewer than there are places for requests without a signature.
 constexpr std::size_t kBatch = 10;
 // What first requests make the proxy allocate for good is no connection's.
@@ -31,7 +32,8 @@ constexpr std::size_t kBudget = 6 * 1024;  // bytes a connection
 std::size_t raise_descriptor_limit() {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kConnections + kOtherDescriptors);
+  limit.rlim_cur =
+      std::max(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, kConnections + kOtherDescriptors));
   ::setrlimit(RLIMIT_NOFILE, &limit);
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur;
@@ -88,11 +90,14 @@ class Crowd {
 
 TEST(IdleConnections, TenThousandAreHeldWithinTheirBudgetAndServed) {
   const std::size_t allowed = raise_descriptor_limit();
-  ASSERT_GT(allowed, 2 * kOtherDescriptors);
-  const std::size_t connections = std::min(kConnections, allowed - kOtherDescriptors);
+  if (allowed < kConnections + kOtherDescriptors)
+    GTEST_SKIP() << "NOT TESTED: ten thousand connections need " << kConnections + kOtherDescriptors
+                 << " descriptors, and only " << allowed << " are allowed; raise the limit (ulimit -Hn)";
   Autoscaler autoscaler;
   // All of them are one client.
-  Worker worker(autoscaler, "tgi", {}, {{"proxy", {{"address_share_percent", 0}}}});
+  Worker worker(
+      autoscaler, "tgi", {},
+      {{"proxy", {{"address_share_percent", 0}, {"max_connections", kConnections + kOtherConnections}}}});
   json status = worker.wait_for_status([](const json& now) { return now["ready"] == true; });
   ASSERT_TRUE(status.is_object()) << worker.process().output();
   // The proxy hears of it an instant later.
@@ -102,12 +107,13 @@ TEST(IdleConnections, TenThousandAreHeldWithinTheirBudgetAndServed) {
   Crowd crowd(worker.port());
   crowd.grow_by(kFirst);
   const std::size_t before = anonymous_bytes(proxy);
-  crowd.grow_by(connections - kFirst);
+  crowd.grow_by(kConnections - kFirst);
   const std::size_t after = anonymous_bytes(proxy);
 #if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_LT((after - before) / (connections - kFirst), kBudget);
+  EXPECT_LT((after - before) / (kConnections - kFirst), kBudget);
 #else
-  EXPECT_LT((after - before) / (connections - kFirst), 16 * kBudget);  // of a build that isn't the operators'
+  // Of a build that isn't the operators'.
+  EXPECT_LT((after - before) / (kConnections - kFirst), 16 * kBudget);
 #endif
   crowd.ask_every(100);
   EXPECT_EQ(get(worker.port(), "/ping").body, "pong") << "somebody else";
