@@ -58,7 +58,10 @@ ProxyProcess::ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledge
                 .start_measuring = {},
                 .on_gone = [this](std::uint64_t) { on_gone(); },
                 .on_change = [this] { on_change(); },
-                .on_give_up = setup_.on_give_up,
+                .on_give_up =
+                    [this] {
+                      if (setup_.on_give_up) setup_.on_give_up(service_);
+                    },
                 .records = setup_.records,
                 .on_failure = [this](PostMortem& made) { add_requests(made, ledger_.snapshot(), owner_); },
                 .on_failed =

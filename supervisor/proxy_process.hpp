@@ -23,10 +23,11 @@ struct ProxyServiceSetup {
   int session_listener = -1;  // that of the sessions' port
   // Also kTellOthers of a proxy that is gone, whose places at the inference server are free with that.
   std::function<void(ProxyNotice)> on_notice;
-  std::function<void()> on_change, on_give_up;
-  LaunchRecords* records = nullptr;  // as in Service
-  std::string post_mortem_folder;    // empty: none are kept
-  int most_failures = 30;            // as proxy_policy()'s
+  std::function<void()> on_change;
+  std::function<void(const Service&)> on_give_up;  // that proxy's own: gave_up or stuck
+  LaunchRecords* records = nullptr;                // as in Service
+  std::string post_mortem_folder;                  // empty: none are kept
+  int most_failures = 30;                          // as proxy_policy()'s
 };
 
 // How long it may take for what, and when there is no point in going on: after so many failures within ten

@@ -50,8 +50,11 @@ ProxyService::Process ProxyService::make() {
     // Not from within the service that has changed: this may end its life.
     asio::post(io_, [this] { review(); });
   };
-  setup.on_give_up = [this, self] {
-    if (*self == current_.get() && setup_.on_give_up) setup_.on_give_up();
+  // A replacement that fails too often leaves the one that serves; what withstands SIGKILL is left behind,
+  // whoever else serves.
+  setup.on_give_up = [this, self](const Service& service) {
+    const bool stuck = service.state().phase == ServicePhase::kStuck;
+    if ((stuck || *self == current_.get()) && setup_.on_give_up) setup_.on_give_up(service);
   };
   auto made = std::make_unique<ProxyProcess>(io_, processes_, ledger_, std::move(setup));
   *self = made.get();

@@ -136,8 +136,8 @@ void make_proxy(WorkerParts& parts, const PartsCallbacks& callbacks) {
   setup.records = &*parts.records;
   setup.most_failures = parts.settings.proxy_failures;
   setup.post_mortem_folder = parts.settings.run_dir + "/postmortem";
-  setup.on_give_up = [&parts, give_up = callbacks.on_give_up] {
-    give_up(parts.proxy->service(), kExitProxyGaveUp);
+  setup.on_give_up = [give_up = callbacks.on_give_up](const Service& proxy) {
+    give_up(proxy, kExitProxyGaveUp);
   };
   parts.proxy = std::make_unique<ProxyService>(parts.io, *parts.processes, *parts.ledger, std::move(setup));
 }

@@ -32,8 +32,11 @@ void WorkerStop::on_signal(int number) {
 }
 
 void WorkerStop::on_give_up(const Service& service, ExitCode code) {
-  if (exit_code_ == kExitClean) {
-    exit_code_ = service.state().phase == ServicePhase::kStuck ? kExitUnkillable : code;
+  // The first one says why. But what can't be ended is worse than what ended too often: the machine needs
+  // more than another start.
+  const bool stuck = service.state().phase == ServicePhase::kStuck;
+  if (exit_code_ == kExitClean || (stuck && exit_code_ != kExitUnkillable)) {
+    exit_code_ = stuck ? kExitUnkillable : code;
     ending_.last_words = service.last_error();
   }
   changed_.cancel();

@@ -61,6 +61,7 @@ class ProxyServiceTest : public testing::Test {
       phases.emplace_back(name_of(phase()));
       if (on_change) on_change();
     };
+    setup.on_give_up = [this](const Service& of) { given_up.emplace_back(of.last_error()); };
     service.emplace(io, processes, *ledger, std::move(setup));
   }
 
@@ -117,7 +118,7 @@ class ProxyServiceTest : public testing::Test {
   UniqueFd listener{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
   UniqueFd session_listener{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
   std::vector<ProxyNotice> notices;
-  std::vector<std::string> phases;
+  std::vector<std::string> phases, given_up;
   std::function<void()> on_change;
   std::optional<ProxyService> service;
   ProxyEnd proxy;
@@ -429,6 +430,20 @@ TEST_F(ProxyReplacementTest, DoesNotLaunchARetiringProxyAgain) {
   EXPECT_EQ(service->retiring(), 0u);
   clock.skip(io, 5s);
   EXPECT_EQ(processes.launches(), 2u);
+}
+
+// Its process stays behind, though another serves: the worker must not end as if nothing were.
+TEST_F(ProxyReplacementTest, SaysThatARetiringProxyWithstandsSigkill) {
+  take_over_from_first();
+  proxy.say(encode(ProxyNotice::kDrained));
+  for (int passed = 0; passed < 150; ++passed) {
+    clock.skip(io, 1s);
+    second.say(encode(ProxyNotice::kAlive));
+    settle();
+  }
+  EXPECT_THAT(first->group_signals, testing::Contains(SIGKILL));
+  EXPECT_THAT(given_up, ElementsAre(testing::HasSubstr("process " + std::to_string(first->pid))));
+  EXPECT_EQ(phase(), Phase::kReady);
 }
 
 TEST_F(ProxyReplacementTest, IsRefusedWhileOneIsUnderWay) {
