@@ -148,6 +148,10 @@ void ProxyProcess::retire() {
   state_.retiring = true;
   drained_ = false;
   if (control_) control_->send(state_);
+  // Nothing would come of a launch that it waits for.
+  const ServicePhase phase = service_.state().phase;
+  const bool gone = phase == ServicePhase::kSweeping || phase == ServicePhase::kBackoff;
+  if (gone) service_.post(ServiceEventKind::kWantDown);
 }
 
 }  // namespace cppworker

@@ -418,6 +418,21 @@ TEST_F(ProxyReplacementTest, KeepsTheOldOneWhenTheNewOneHangs) {
   EXPECT_EQ(service->service().pid(), first->pid);
 }
 
+// It had died before the other took over, and waits for its next launch.
+TEST_F(ProxyReplacementTest, DoesNotLaunchTheOldOneAgainThatIsNeededNoMore) {
+  begin_replacement();
+  first->running = false;
+  first->callbacks.on_exit({.kind = ExitStatus::Kind::kSignal, .signal = SIGSEGV});
+  ASSERT_TRUE(run_until(io, [&] { return phase() == Phase::kBackoff; }));
+  second.say(encode(ProxyNotice::kServing));
+  settle();
+  settle();
+  ASSERT_EQ(service->service().pid(), processes.last().pid);
+  clock.skip(io, 5s);
+  EXPECT_EQ(processes.launches(), 2u);
+  EXPECT_EQ(service->retiring(), 0u);
+}
+
 // Whoever retires and dies has nothing that a successor could go on with.
 TEST_F(ProxyReplacementTest, DoesNotLaunchARetiringProxyAgain) {
   take_over_from_first();
