@@ -26,7 +26,7 @@ bool write_to(const std::string& file, std::string_view text) {
   return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
-// Only what make_launch_cgroup made is ever written to or removed: the path may come from a file.
+// Only what make_launch_cgroup made is ever read, written to or removed: the path may come from a file.
 bool is_ours(const std::string& folder) {
   return fs::path(folder).filename().string().starts_with(kNamePrefix) &&
          ::access((folder + "/cgroup.procs").c_str(), F_OK) == 0;
@@ -73,7 +73,7 @@ void remove_launch_cgroup(const std::string& folder) {
 
 std::vector<pid_t> cgroup_members(const std::string& folder) {
   std::vector<pid_t> members;
-  if (folder.empty()) return members;
+  if (folder.empty() || !is_ours(folder)) return members;
   auto add = [&](const fs::path& group) {
     const auto text = read_file((group / "cgroup.procs").string(), std::size_t{1} << 20);
     for_each_line(text.value_or(""), [&](std::string_view line) {

@@ -24,7 +24,8 @@ std::string make_launch_cgroup(const std::string& parent, std::string_view tree_
 // It and those that the launch made in it. Nothing happens to an empty path, nor while a process is in it.
 void remove_launch_cgroup(const std::string& folder);
 
-// The processes in it and below.
+// The processes in it and below. None of a folder that make_launch_cgroup can't have made: where the path
+// comes from a file that a crash has left, the group may be anybody's.
 std::vector<pid_t> cgroup_members(const std::string& folder);
 // SIGKILL to all of them, also to what is being forked this instant.
 void kill_cgroup(const std::string& folder);

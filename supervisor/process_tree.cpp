@@ -47,9 +47,13 @@ bool is_still_the_same(const ProcessInfo& process) {
   return now && now->start_time == process.start_time;
 }
 
+// Whoever names these, a file that a crash has left among them, is wrong.
+bool is_never_a_member(const ProcessInfo& process) {
+  return process.pid == ::getpid() || process.pid == 1;
+}
+
 Membership judge_alone(const ProcessInfo& process, const Look& look) {
   const ProcessTree& tree = look.tree;
-  if (process.pid == ::getpid() || process.pid == 1) return Membership::kStranger;
   if (process.start_time < tree.leader_start) return Membership::kStranger;
   // The number that we have, too, says nothing: where we may not raise it, our launches keep it.
   if (const std::uint64_t number = limit_mark_of_process(process.pid); number != look.own_mark) {
@@ -83,7 +87,9 @@ Result<std::vector<ProcessInfo>> find_tree(const ProcessTree& tree, std::set<Pro
   std::unordered_map<pid_t, Verdict> verdicts;
   for (const ProcessInfo& process : all) {
     const bool is_known = known.contains(key_of(process)) || in_cgroup.contains(process.pid);
-    verdicts[process.pid] = {is_known ? Membership::kMember : judge_alone(process, look), process.start_time};
+    Membership verdict = Membership::kStranger;
+    if (!is_never_a_member(process)) verdict = is_known ? Membership::kMember : judge_alone(process, look);
+    verdicts[process.pid] = {verdict, process.start_time};
   }
 
   // Down the generations, until a round finds no further child: depth rounds over a few hundred processes.

@@ -39,26 +39,28 @@ TEST(LaunchCgroup, MakesNoneThatItCouldNotKill) {
 }
 
 TEST(LaunchCgroup, ListsMembersOfItAndOfGroupsBelow) {
-  const TemporaryFolder folder;
-  std::filesystem::create_directories(folder / "a/b");
-  std::ofstream(folder / "cgroup.procs") << "10\n11\n";
-  std::ofstream(folder / "a/cgroup.procs") << "";
-  std::ofstream(folder / "a/b/cgroup.procs") << "12\n";
-  EXPECT_EQ(cgroup_members(folder.path()), (std::vector<pid_t>{10, 11, 12}));
+  const TemporaryFolder parent;
+  const std::string folder = parent / "cppworker-0123";
+  std::filesystem::create_directories(folder + "/a/b");
+  std::ofstream(folder + "/cgroup.procs") << "10\n11\n";
+  std::ofstream(folder + "/a/cgroup.procs") << "";
+  std::ofstream(folder + "/a/b/cgroup.procs") << "12\n";
+  EXPECT_EQ(cgroup_members(folder), (std::vector<pid_t>{10, 11, 12}));
   EXPECT_TRUE(cgroup_members("").empty());
-  EXPECT_TRUE(cgroup_members(folder / "none").empty());
+  EXPECT_TRUE(cgroup_members(parent / "cppworker-none").empty());
 }
 
 // The folder's path comes from a file that a crash may have left in any state.
 TEST(LaunchCgroup, TouchesNoFolderThatIsNoneOfItsOwn) {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "precious");
-  std::ofstream(folder / "precious/cgroup.procs") << "";
+  std::ofstream(folder / "precious/cgroup.procs") << "10\n";
   std::ofstream(folder / "precious/cgroup.kill") << "0";
   kill_cgroup(folder / "precious");
   remove_launch_cgroup(folder / "precious");
   std::ifstream file(folder / "precious/cgroup.kill");
   EXPECT_EQ(file.get(), '0');
+  EXPECT_TRUE(cgroup_members(folder / "precious").empty()) << "who is named as one is sent SIGKILL";
 }
 
 }  // namespace

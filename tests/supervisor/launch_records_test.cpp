@@ -108,6 +108,23 @@ TEST_F(LaunchRecordsTest, LeadToWhatAKilledSupervisorLeft) {
   EXPECT_THAT(LaunchRecords(path()).all(), IsEmpty()) << "also on disk";
 }
 
+TEST_F(LaunchRecordsTest, LeadIntoNoControlGroupThatIsNoLaunchs) {
+  asio::io_context io;
+  const pid_t stranger = ::fork();
+  if (stranger == 0)
+    while (true) ::pause();
+  const std::string group = folder / "somebodys";
+  std::filesystem::create_directories(group);
+  std::ofstream(group + "/cgroup.procs") << stranger << "\n";
+  write({{"boot", boot()},
+         {"launches", {{{"service", "model"}, {"mark", make_tree_mark()}, {"cgroup", group}}}}});
+  LaunchRecords records(path());
+  ASSERT_EQ(records.all().size(), 1u);
+  EXPECT_THAT(run_coroutine(io, end_left_behind(records, 10s)).value(), IsEmpty());
+  const auto process = look_at_process(stranger);
+  EXPECT_TRUE(process && process->state != 'Z');
+}
+
 // Its number belongs to somebody else by now.
 TEST_F(LaunchRecordsTest, LeadToNobodyWhoHasGotTheNumberSince) {
   asio::io_context io;

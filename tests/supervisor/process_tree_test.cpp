@@ -366,6 +366,17 @@ TEST_F(ProcessTreeTest, IsNeverTheSupervisorItself) {
   EXPECT_THAT(members(), Not(Contains(::getpid())));
 }
 
+// As a file may say that a crash has left, or that somebody has written.
+TEST_F(ProcessTreeTest, IsNeverTheSupervisorNorPid1WhoeverNamesThem) {
+  const TemporaryFolder folder;
+  tree.mark = "none such";
+  tree.cgroup = folder / "cppworker-test";
+  std::filesystem::create_directories(tree.cgroup);
+  std::ofstream(tree.cgroup + "/cgroup.procs") << "1\n" << ::getpid() << "\n";
+  for (const pid_t pid : {pid_t{1}, ::getpid()}) known.insert({pid, look_at_process(pid)->start_time});
+  EXPECT_THAT(members(), IsEmpty());
+}
+
 // A pid that was given to another process since must not be hit.
 TEST_F(ProcessTreeTest, SignalsNobodyWithAnotherStartTime) {
   start({"sleep"});
