@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace cppworker {
 namespace {
@@ -36,6 +37,7 @@ class Stepper {
     state().phase = Phase::kStarting;
     state().asked_to_stop = false;
     state().was_ready = false;
+    state().withstood = false;
     state().cause = FailureCause::kNone;
     state().launched_at = now_;
     ++state().launches;
@@ -88,6 +90,7 @@ class Stepper {
   // SIGKILL can't be refused, only delayed: by a driver call that doesn't return. Nothing may be launched
   // while the process holds the GPU, so it is reported, and tried again until nobody believes in it any more.
   void stay_in_killing() {
+    state().withstood = true;
     add(Act::kReportSurvivors);
     if (is_stuck()) return enter_over(Phase::kStuck);
     arm_until_stuck(policy_.kill_timeout);
@@ -97,7 +100,6 @@ class Stepper {
   void enter_sweeping() {
     leave_ready();
     if (!state().asked_to_stop && state().cause == FailureCause::kNone) state().cause = FailureCause::kExited;
-    if (state().phase != Phase::kKilling) state().killed_at = now_;
     state().phase = Phase::kSweeping;
     disarm();
     add(Act::kSettleBooks);
@@ -108,12 +110,14 @@ class Stepper {
   void sweep_before_any_process() {
     if (!state().asked_to_stop && state().cause == FailureCause::kNone)
       state().cause = FailureCause::kSpawnFailed;
-    if (state().phase != Phase::kKilling) state().killed_at = now_;
     state().phase = Phase::kSweeping;
     stay_in_sweeping();
   }
 
+  // Counted from what was found, and not from the leader's end: a hook that runs in between may take longer
+  // than anybody waits for what withstands SIGKILL.
   void stay_in_sweeping() {
+    if (!std::exchange(state().withstood, true)) state().killed_at = now_;
     add(Act::kReportSurvivors);
     if (is_stuck()) return enter_over(Phase::kStuck);
     arm_until_stuck(policy_.sweep_retry);

@@ -214,7 +214,8 @@ struct ServiceState {
   TimePoint launched_at{}, ready_at{};   // of this run
   std::size_t stop_step = 0;             // which one is being waited for
   TimePoint step_until{};                // and for how long at the most
-  TimePoint killed_at{};                 // the first SIGKILL to what is being ended
+  TimePoint killed_at{};   // the first SIGKILL to the leader, or to what is known to withstand it
+  bool withstood = false;  // in this run: survivors were reported, since killed_at
 };
 
 struct ServiceStep {

@@ -310,7 +310,7 @@ TEST(ServiceState, GivesUpWhatCannotBeKilled) {
 TEST(ServiceState, GivesUpWhatNoSweepCanEnd) {
   Life life({.sweep_retry = 5s, .stuck_after = 12s});
   life.on(Kind::kWantUp).on(Kind::kExited);
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 3; ++i) {
     life.after(5s).on(Kind::kTreeSurvives).on(Kind::kDeadline);
     EXPECT_EQ(life.state().phase, Phase::kSweeping);
   }
@@ -328,6 +328,21 @@ TEST(ServiceState, CountsFromTheFirstSigkill) {
   for (int i = 0; i < 2; ++i) life.after(10s).on(Kind::kDeadline);
   life.on(Kind::kExited).after(5s).on(Kind::kTreeSurvives);
   EXPECT_EQ(life.state().phase, Phase::kStuck);
+}
+
+// Between the leader's end and the first answer a hook may have run, and left something of its own.
+TEST(ServiceState, CountsFromTheFirstSurvivorAndNotFromTheLeadersEnd) {
+  for (const bool killed : {false, true}) {
+    Life life({.sweep_retry = 5s, .stuck_after = 2min});
+    life.on(Kind::kWantUp);
+    if (killed) life.on(Kind::kWantDown).on(Kind::kHurry);
+    life.on(Kind::kExited).after(10min).on(Kind::kTreeSurvives);
+    EXPECT_EQ(life.state().phase, Phase::kSweeping);
+    life.after(119s).on(Kind::kTreeSurvives);
+    EXPECT_EQ(life.state().phase, Phase::kSweeping);
+    life.after(2s).on(Kind::kTreeSurvives);
+    EXPECT_EQ(life.state().phase, Phase::kStuck);
+  }
 }
 
 TEST(ServiceState, SweepsAlsoWhatAHookHasLeftBeforeTheProcess) {
