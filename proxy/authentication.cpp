@@ -72,6 +72,7 @@ std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, 
 std::optional<Refusal> authenticate(EnvelopeResult parsed, Connection& connection, ProxyThread& thread,
                                     Request& request) {
   if (auto refusal = check_signed(std::move(parsed), thread, request)) return refusal;
+  connection.keep_place();
   return join_session(connection, thread, request);
 }
 

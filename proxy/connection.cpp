@@ -153,6 +153,16 @@ void Connection::finish_request() {
   if (buffer_.size() == 0) buffer_.shrink_to_fit();
 }
 
+// Without a word, which its client could take its time to read.
+bool Connection::give_way() {
+  const bool is_served = head_ && reading_ == Reading::kNothing && !awaits_first_message_;
+  if (keeps_place_ || is_served || !stream_.socket().is_open()) return false;
+  timed_out_ = true;
+  if (awaits_first_message_) active_.abort(AbortCause::kTimedOut);
+  close();
+  return true;
+}
+
 void Connection::on_deadline() {
   error_code ignored;
   if (reading_ == Reading::kHandshake) {

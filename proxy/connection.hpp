@@ -69,6 +69,13 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   bool is_head_request() const { return head_ && head_->is_head(); }
   bool body_unread() const { return body_unread_; }
 
+  // It has shown a good signature: from here on its place goes to nobody else.
+  void keep_place() { keeps_place_ = true; }
+  // Closes one that hasn't, and waits for its client: for a request, for the rest of one, for its leaving.
+  bool give_way() override;
+  // The same while a WebSocket's first message is waited for, whose reader sees active() aborted.
+  void set_awaits_first_message(bool awaits) { awaits_first_message_ = awaits; }
+
   // From here to the end of stop_watching, the client's leaving aborts active(). Nothing else may read.
   void watch_client();
   Awaitable<> stop_watching();
@@ -135,6 +142,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   ActiveRequest active_;
   Reading reading_ = Reading::kNothing;
   bool timed_out_ = false;
+  bool keeps_place_ = false, awaits_first_message_ = false;
   bool watching_ = false;
   ParkingPlace* for_bytes_ = nullptr;  // of the next request; there while bytes are asked for
   std::optional<asio::posix::stream_descriptor> hang_up_;  // past what may be sent ahead

@@ -1,5 +1,6 @@
 #include "proxy/deadline_ticker.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace cppworker {
@@ -18,6 +19,10 @@ void DeadlineTicker::tick(Deadlined::Clock::time_point now) {
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+bool DeadlineTicker::make_room() {
+  return std::any_of(watched_.begin(), watched_.end(), [](Deadlined& one) { return one.give_way(); });
 }
 
 Awaitable<> DeadlineTicker::run() {

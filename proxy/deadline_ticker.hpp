@@ -28,6 +28,9 @@ class Deadlined
   void set_deadline_at(Clock::time_point when) { deadline_ = when; }
   void clear_deadline() { deadline_ = Clock::time_point::max(); }
 
+  // Ends, if its place may go to somebody else. False: it may not, and nothing happened.
+  virtual bool give_way() { return false; }
+
  protected:
   virtual void on_deadline() = 0;
 
@@ -46,6 +49,9 @@ class DeadlineTicker {
   // is thrown from here when all have been called; that one still exists then, and is called again with the
   // next tick.
   void tick(Deadlined::Clock::time_point now);
+
+  // Has the oldest of all that may give way do so. False: there is none.
+  bool make_room();
 
   // Ticks until the io_context stops.
   Awaitable<> run();

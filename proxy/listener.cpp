@@ -1,5 +1,6 @@
 #include "proxy/listener.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 
@@ -17,6 +18,12 @@ using asio::ip::tcp;
 
 // Out of descriptors or memory: accepting again at once would spin without freeing any.
 constexpr std::chrono::milliseconds kPauseAfterError{100};
+
+// Places that are kept free for whoever comes next, or a tenth of all: from there on, each newcomer has the
+// oldest connection give way that shows no signature and waits for its client. Without it, two addresses that
+// open connections and say nothing have all places for as long as they like. A client that is sent by the
+// autoscaler asks at once, and keeps its place then.
+constexpr std::int64_t kPlacesKeptFree = 64;
 
 // One connection, request after request.
 Awaitable<> run_connection(std::shared_ptr<Connection> connection, ProxyThread& thread, Door door) {
@@ -50,6 +57,7 @@ struct Accepted {
   tcp::socket socket;
   ClientShares::Place client;
   Counted counted;
+  bool crowded;
 };
 
 void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
@@ -58,9 +66,11 @@ void start_connection(Accepted accepted, ProxyThread& thread, Door door) {
   // Before there is a certificate nobody can be served, and never without TLS where there is to be TLS. The
   // end at once tells a client to try again, which a handshake that goes nowhere wouldn't.
   if (door == Door::kPublic && thread.core.settings.tls && !tls) return;
+  if (accepted.crowded) thread.ticker.make_room();
   auto connection =
       std::make_shared<Connection>(std::move(accepted.socket), std::move(tls), thread.core.connection_limits,
                                    std::move(accepted.client), thread.ticker);
+  if (door == Door::kSessions) connection->keep_place();
   // An exception is a bug, or memory that ran out, met by one request: the others go on.
   asio::co_spawn(thread.io, run_connection(connection, thread, door),
                  [connection, counted = std::move(accepted.counted)](std::exception_ptr failure) {
@@ -79,6 +89,7 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
   const bool is_public = door == Door::kPublic;
   std::atomic<std::int64_t>& open = is_public ? core.connections : core.session_connections;
   const std::int64_t most = is_public ? core.settings.max_connections : kMostSessionConnections;
+  const std::int64_t crowded = most - std::min(kPlacesKeptFree, most / 10);
   bool failing = false;
   for (std::size_t turn = 0; acceptor.is_open(); ++turn) {
     ProxyThread& thread = *threads[turn % threads.size()];
@@ -97,7 +108,8 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
       core.ledger.count(counter);
       refuse_connection(std::move(socket), text, is_public && core.settings.tls);
     };
-    if (open.load(std::memory_order_relaxed) >= most) {
+    const std::int64_t others = open.load(std::memory_order_relaxed);
+    if (others >= most) {
       refuse_it(Counter::kConnectionsRefusedFull, "proxy: too many connections");
       continue;
     }
@@ -110,8 +122,8 @@ Awaitable<> run_listener(tcp::acceptor& acceptor, std::vector<std::unique_ptr<Pr
     }
     boost::system::error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
-    auto accepted =
-        std::make_shared<Accepted>(Accepted{std::move(socket), std::move(*client), Counted(open)});
+    auto accepted = std::make_shared<Accepted>(
+        Accepted{std::move(socket), std::move(*client), Counted(open), is_public && others >= crowded});
     asio::post(thread.io,
                [accepted, &thread, door] { start_connection(std::move(*accepted), thread, door); });
   }

@@ -71,6 +71,7 @@ Awaitable<FirstMessage> WebSocketClient::read_first_message(std::uint64_t limit)
     first.end = say(code, text);
   };
   active_.begin_phase(thread_.core.connection_limits.first_message);
+  connection_.set_awaits_first_message(true);
   std::string piece = take_read_ahead();
   while (!first.end) {
     reader.feed(piece);
@@ -103,6 +104,7 @@ Awaitable<FirstMessage> WebSocketClient::read_first_message(std::uint64_t limit)
       first.end = say(kCloseTryAgainLater, "proxy: too many large requests at once");
     }
   }
+  connection_.set_awaits_first_message(false);
   active_.end_phase();
   if (first.end) {
     first.text.clear();

@@ -1,6 +1,8 @@
 // Who gets a WebSocket, and how it goes on; how it ends is in websocket_end_test.cpp.
 #include "proxy/websocket_session.hpp"
 
+#include <vector>
+
 #include "proxy/websocket_upstream.hpp"
 #include "tests/proxy/websocket_fixture.hpp"
 
@@ -217,6 +219,20 @@ TEST_P(WebSocketSessionTest, RefusesFirstMessagesThatAreNone) {
   expect_server_not_called();
   EXPECT_EQ(proxy().books().totals, Totals{});
   EXPECT_EQ(proxy().core().bodies.used(), 0u);
+}
+
+TEST_P(WebSocketSessionTest, GivesItsPlaceToANewcomerUntilItsFirstMessageIsHere) {
+  setup_.settings.max_connections = 10;  // of which the last is kept free
+  setup_.settings.address_share_percent = 0;
+  Conversation conversation = converse();
+  RawClient silent = upgrade();
+  std::vector<RawClient> others;
+  while (others.size() < 7) others.push_back(connect());
+  proxy().settle();
+  RawClient newcomer = connect();
+  EXPECT_NE(silent.wait_for_end(), End::kOpen);
+  conversation.client.send(client_frame(kText, "more"));
+  EXPECT_EQ(read_frame(conversation.server).payload, "more");
 }
 
 TEST_P(WebSocketSessionTest, ChargesFirstMessagesToTheMemoryOfAllBodies) {
