@@ -50,9 +50,13 @@ __attribute__((target("avx2"), always_inline)) inline __m256i not_letter(__m256i
   return _mm256_cmpeq_epi8(_mm256_and_si256(lower, upper), _mm256_setzero_si256());
 }
 
+__attribute__((target("avx2"), always_inline)) inline __m256i load(const char* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
+
 __attribute__((target("avx2"), always_inline)) inline Block read_block(const char* at) {
-  __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-  __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 32));
+  __m256i low = load(at);
+  __m256i high = load(at + 32);
   return {mask(equal(low, '\\'), equal(high, '\\')), mask(equal(low, '"'), equal(high, '"')),
           mask(at_most(low, 0x1f), at_most(high, 0x1f)), ~mask(not_letter(low), not_letter(high))};
 }
@@ -98,25 +102,30 @@ __attribute__((target("avx2,popcnt"))) const char* skip_simple_avx2(const char* 
   return at - carry;
 }
 
-__attribute__((target("avx2"))) const char* count_utf8_avx2(const char* at, const char* end,
-                                                            Utf8Count& count) {
+__attribute__((target("avx2,popcnt"), always_inline)) inline std::size_t count_first_bytes(__m256i low,
+                                                                                           __m256i high) {
   const __m256i last_continuation = _mm256_set1_epi8(static_cast<char>(0xbf));
-  const __m256i escape = _mm256_set1_epi8('\\');
-  __m256i escapes = _mm256_setzero_si256();
-  while (end - at >= 32) {
-    // A lane counts down to -255 at most before the lanes are summed up.
-    __m256i lanes = _mm256_setzero_si256();
-    for (int blocks = 0; blocks < 255 && end - at >= 32; ++blocks, at += 32) {
-      __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-      lanes = _mm256_sub_epi8(lanes, _mm256_cmpgt_epi8(bytes, last_continuation));
-      escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi8(bytes, escape));
-    }
-    __m256i sums = _mm256_sad_epu8(lanes, _mm256_setzero_si256());
-    count.characters +=
-        static_cast<std::size_t>(_mm256_extract_epi64(sums, 0) + _mm256_extract_epi64(sums, 1) +
-                                 _mm256_extract_epi64(sums, 2) + _mm256_extract_epi64(sums, 3));
+  return static_cast<std::size_t>(std::popcount(
+      mask(_mm256_cmpgt_epi8(low, last_continuation), _mm256_cmpgt_epi8(high, last_continuation))));
+}
+
+__attribute__((target("avx2,popcnt"))) const char* count_utf8_avx2(const char* at, const char* end,
+                                                                   std::size_t& characters) {
+  for (; end - at >= 64; at += 64) characters += count_first_bytes(load(at), load(at + 32));
+  return at;
+}
+
+__attribute__((target("avx2,popcnt"))) const char* count_string_avx2(const char* at, const char* end,
+                                                                     StringCount& count,
+                                                                     std::uint64_t& carry) {
+  for (; end - at >= 64; at += 64) {
+    const __m256i low = load(at), high = load(at + 32);
+    count.characters += count_first_bytes(low, high);
+    const std::uint64_t escaped = escaped_by(mask(equal(low, '\\'), equal(high, '\\')), carry);
+    if (escaped == 0) continue;
+    count.escapes += static_cast<std::size_t>(std::popcount(escaped));
+    count.unicode |= (escaped & mask(equal(low, 'u'), equal(high, 'u'))) != 0;
   }
-  count.backslash |= !_mm256_testz_si256(escapes, escapes);
   return at;
 }
 
@@ -128,11 +137,18 @@ bool has_avx2() {
 const char* skip_simple_avx2(const char* at, const char*, std::size_t&) {
   return at;
 }
-const char* count_utf8_avx2(const char* at, const char*, Utf8Count&) {
+const char* count_utf8_avx2(const char* at, const char*, std::size_t&) {
+  return at;
+}
+const char* count_string_avx2(const char* at, const char*, StringCount&, std::uint64_t&) {
   return at;
 }
 
 #endif
+
+std::size_t begins_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) != 0x80;
+}
 
 }  // namespace
 
@@ -140,12 +156,26 @@ const char* skip_simple_blocks(const char* at, const char* end, std::size_t& esc
   return has_avx2() ? skip_simple_avx2(at, end, escapes) : at;
 }
 
-Utf8Count count_utf8(const char* at, const char* end) {
-  Utf8Count count;
-  if (has_avx2()) at = count_utf8_avx2(at, end, count);
+std::size_t count_utf8(const char* at, const char* end) {
+  std::size_t characters = 0;
+  if (has_avx2()) at = count_utf8_avx2(at, end, characters);
+  for (; at != end; ++at) characters += begins_character(*at);
+  return characters;
+}
+
+StringCount count_string(const char* at, const char* end) {
+  StringCount count;
+  std::uint64_t escaped = 0;  // whether the byte at `at` is
+  if (has_avx2()) at = count_string_avx2(at, end, count, escaped);
   for (; at != end; ++at) {
-    count.characters += (static_cast<unsigned char>(*at) & 0xc0) != 0x80;
-    count.backslash |= *at == '\\';
+    count.characters += begins_character(*at);
+    if (escaped != 0) {
+      ++count.escapes;
+      count.unicode |= *at == 'u';
+      escaped = 0;
+    } else {
+      escaped = *at == '\\';
+    }
   }
   return count;
 }

@@ -108,11 +108,15 @@ inline const char* structure_stop(const char* at, const char* end) {
   return at;
 }
 
-// What is counted in valid UTF-8 in one pass.
-struct Utf8Count {
-  std::size_t characters = 0;  // the bytes that don't continue one
-  bool backslash = false;      // whether there is one
+// The characters of valid UTF-8: the bytes that don't continue one.
+std::size_t count_utf8(const char* at, const char* end);
+
+// What is counted in one pass over the inside of a valid string.
+struct StringCount {
+  std::size_t characters = 0;  // of the text as it stands there, backslashes included
+  std::size_t escapes = 0;
+  bool unicode = false;  // one of them is a "\u", which stands for less than it is long
 };
-Utf8Count count_utf8(const char* at, const char* end);
+StringCount count_string(const char* at, const char* end);
 
 }  // namespace cppworker::json_bytes

@@ -107,21 +107,26 @@ class OpenContainers {
 
 class Validator {
  public:
-  Validator(std::string_view text, int max_depth, detail::MemberSink sink, void* context)
-      : at_(text.data()), end_(text.data() + text.size()), open_(max_depth), sink_(sink), context_(context) {}
+  Validator(std::string_view text, int max_depth, int levels, detail::MemberSink sink, void* context)
+      : at_(text.data()),
+        end_(text.data() + text.size()),
+        open_(max_depth),
+        levels_(levels),
+        sink_(sink),
+        context_(context) {}
 
   JsonFault run() {
     while (true) {
       at_ = skip_blanks(at_, end_);
       if (at_ == end_) return JsonFault::kMalformed;
-      if (open_.depth() == 1) member_value_ = at_;
+      if (in_told_object()) told_[open_.depth()].value = at_;
       Begun begun = begin_value();
       if (begun == Begun::kMalformed) return JsonFault::kMalformed;
       if (begun == Begun::kTooDeep) return JsonFault::kTooDeep;
       if (begun == Begun::kEntered) continue;
       // A value is complete, and with it the containers that it was the last of.
       while (true) {
-        if (sink_ != nullptr && open_.depth() == 1 && open_.in_object()) report_member();
+        if (in_told_object()) tell_member();
         at_ = skip_blanks(at_, end_);
         if (open_.depth() == 0) return at_ == end_ ? JsonFault::kNone : JsonFault::kMalformed;
         if (at_ == end_) return JsonFault::kMalformed;
@@ -169,6 +174,7 @@ class Validator {
   Begun enter() {
     bool object = *at_++ == '{';
     if (!open_.push(object)) return Begun::kTooDeep;
+    if (open_.depth() == 1) outermost_is_object_ = object;
     at_ = skip_blanks(at_, end_);
     if (at_ != end_ && *at_ == (object ? '}' : ']')) {
       ++at_;
@@ -186,38 +192,52 @@ class Validator {
     bool escaped = false;
     const char* close = scan_string(begin, end_, escaped);
     if (close == nullptr) return false;
-    if (open_.depth() == 1) {
-      member_.key = {begin, static_cast<std::size_t>(close - begin)};
-      member_.key_escaped = escaped;
+    if (in_told_object()) {
+      JsonMember& member = told_[open_.depth()].member;
+      member.key = {begin, static_cast<std::size_t>(close - begin)};
+      member.key_escaped = escaped;
     }
     at_ = skip_blanks(close + 1, end_);
     return at_ != end_ && *at_++ == ':';
   }
 
-  void report_member() {
-    member_.value = {member_value_, static_cast<std::size_t>(at_ - member_value_)};
-    sink_(context_, member_);
+  // Whether the innermost open container is one whose members are told.
+  bool in_told_object() const {
+    return open_.depth() <= levels_ && open_.in_object() && (open_.depth() < 2 || outermost_is_object_);
   }
+
+  void tell_member() {
+    Told& told = told_[open_.depth()];
+    told.member.value = {told.value, static_cast<std::size_t>(at_ - told.value)};
+    sink_(context_, open_.depth() == 2 ? &told_[1].member : nullptr, told.member);
+  }
+
+  struct Told {
+    JsonMember member;
+    const char* value = nullptr;  // where it begins
+  };
 
   const char* at_;
   const char* end_;
   OpenContainers open_;
+  int levels_;
   detail::MemberSink sink_;
   void* context_;
-  JsonMember member_;
-  const char* member_value_ = nullptr;
+  bool outermost_is_object_ = false;
+  std::array<Told, 3> told_;  // by depth
 };
 
 }  // namespace
 
 JsonFault validate_json(std::string_view text, int max_depth) {
-  return detail::validate_json(text, max_depth, nullptr, nullptr);
+  return detail::validate_json(text, max_depth, 0, nullptr, nullptr);
 }
 
-JsonFault detail::validate_json(std::string_view text, int max_depth, MemberSink sink, void* context) {
+JsonFault detail::validate_json(std::string_view text, int max_depth, int levels, MemberSink sink,
+                                void* context) {
   // Before the grammar, not after: on_member then never sees a broken character.
   if (!simdjson::validate_utf8(text.data(), text.size())) return JsonFault::kNotUtf8;
-  return Validator(text, max_depth, sink, context).run();
+  return Validator(text, max_depth, levels, sink, context).run();
 }
 
 }  // namespace cppworker

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -41,10 +42,24 @@ JsonType json_type(std::string_view value);
 // The text as one JSON value with blanks around it.
 JsonFault validate_json(std::string_view text, int max_depth = kDefaultJsonDepth);
 
-// The same, and calls on_member(const JsonMember&) for each member of the outermost object in the same pass.
+// The same, and calls on_member(const JsonMember&) for each member of the outermost object in the same pass;
+// and, where on_member takes two, on_member(parent, member) for each member of the objects that are those
+// members' values: `parent` is the outer one, without its value, and is itself told afterwards.
 // The calls come before the end of the text is known to be good: on a fault forget what they said.
 template <class OnMember>
 JsonFault validate_json_members(std::string_view text, int max_depth, OnMember&& on_member);
+
+// An object to read from. Where whoever validated it kept its members, a reader needn't step through it
+// again.
+struct JsonObject {
+  template <class Text>
+  requires std::is_convertible_v<const Text&, std::string_view> JsonObject(const Text& text_of_it)
+      : text(text_of_it) {}
+  JsonObject(std::string_view text_of_it, std::span<const JsonMember> all) : text(text_of_it), members(all) {}
+
+  std::string_view text;
+  std::optional<std::span<const JsonMember>> members;  // all, in their order
+};
 
 // Without the blanks around it.
 std::string_view json_trim(std::string_view text);
@@ -72,8 +87,8 @@ class JsonItems {
 };
 
 // The value of the last member of that name, as a parser that fills a map has it; nullopt when there is none,
-// or when `value` is no object.
-std::optional<std::string_view> find_json_member(std::string_view value, std::string_view name);
+// or when `object` is none.
+std::optional<std::string_view> find_json_member(const JsonObject& object, std::string_view name);
 
 // Whether a key spells `name` (ASCII): "\u0063ost" is "cost", to every parser behind us.
 bool json_escaped_key_is(std::string_view key, std::string_view name);
@@ -104,16 +119,35 @@ std::size_t json_string_length(std::string_view string_value);
 // The double that a number value means: infinite where it is too large, zero where it is too small.
 double json_number(std::string_view number_value);
 
+// Calls visit(const JsonMember&) for each member.
+template <class Visit>
+void for_each_member(const JsonObject& object, Visit&& visit) {
+  if (object.members) {
+    for (const JsonMember& member : *object.members) visit(member);
+    return;
+  }
+  JsonMembers members(object.text);
+  while (const auto member = members.next()) visit(*member);
+}
+
 namespace detail {
-using MemberSink = void (*)(void* context, const JsonMember& member);
-JsonFault validate_json(std::string_view text, int max_depth, MemberSink sink, void* context);
+// `parent`: none for a member of the outermost object.
+using MemberSink = void (*)(void* context, const JsonMember* parent, const JsonMember& member);
+// `levels`: down to which members are told, 0 to 2.
+JsonFault validate_json(std::string_view text, int max_depth, int levels, MemberSink sink, void* context);
 }  // namespace detail
 
 template <class OnMember>
 JsonFault validate_json_members(std::string_view text, int max_depth, OnMember&& on_member) {
   using Callee = std::remove_reference_t<OnMember>;
-  auto sink = [](void* context, const JsonMember& member) { (*static_cast<Callee*>(context))(member); };
-  return detail::validate_json(text, max_depth, sink,
+  constexpr bool kNested = std::is_invocable_v<Callee&, const JsonMember&, const JsonMember&>;
+  auto sink = [](void* context, const JsonMember* parent, const JsonMember& member) {
+    Callee& callee = *static_cast<Callee*>(context);
+    if constexpr (kNested)
+      if (parent != nullptr) return callee(*parent, member);
+    callee(member);
+  };
+  return detail::validate_json(text, max_depth, kNested ? 2 : 1, sink,
                                const_cast<void*>(static_cast<const void*>(std::addressof(on_member))));
 }
 

@@ -10,7 +10,7 @@
 namespace cppworker {
 namespace {
 
-using json_bytes::count_utf8;
+using json_bytes::count_string;
 using json_bytes::hex_value;
 using json_bytes::scan_string_body;
 using json_bytes::skip_blanks;
@@ -199,11 +199,11 @@ std::optional<std::string_view> JsonItems::next() {
   return slice(value, at_);
 }
 
-std::optional<std::string_view> find_json_member(std::string_view value, std::string_view name) {
+std::optional<std::string_view> find_json_member(const JsonObject& object, std::string_view name) {
   std::optional<std::string_view> found;
-  JsonMembers members(value);
-  while (auto member = members.next())
-    if (json_key_is(*member, name)) found = member->value;
+  for_each_member(object, [&](const JsonMember& member) {
+    if (json_key_is(member, name)) found = member.value;
+  });
   return found;
 }
 
@@ -265,19 +265,19 @@ std::size_t json_string_length(std::string_view string_value) {
   std::string_view body = string_body(string_value);
   const char* at = body.data();
   const char* end = at + body.size();
+  const json_bytes::StringCount count = count_string(at, end);
+  if (!count.unicode) return count.characters - count.escapes;
+
   // As if each byte of an escape were a character; all but one of them are taken off again.
-  auto [length, escaped] = count_utf8(at, end);
-  auto on_escape = [end, &length = length](const char* escape) {
+  std::size_t length = count.characters;
+  auto on_escape = [&](const char* escape) {
     const char* behind = escape;
-    if (end - escape >= 2 && escape[1] != 'u')
-      behind += 2;
-    else
-      next_escaped(behind, end);
+    next_escaped(behind, end);
     length -= static_cast<std::size_t>(behind - escape) - 1;
     return behind;
   };
-  while (escaped && at != end) {
-    at = scan_string_body(at, end, on_escape, [&length = length](std::size_t escapes) { length -= escapes; });
+  while (at != end) {
+    at = scan_string_body(at, end, on_escape, [&](std::size_t escapes) { length -= escapes; });
     if (at != end) ++at;
   }
   return length;

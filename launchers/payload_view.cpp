@@ -127,7 +127,7 @@ int chars(lua_State* lua) {
   } else if (lua_type(lua, 1) == LUA_TSTRING) {
     std::size_t size = 0;
     const char* text = lua_tolstring(lua, 1, &size);
-    count = static_cast<double>(json_bytes::count_utf8(text, text + size).characters);
+    count = static_cast<double>(json_bytes::count_utf8(text, text + size));
   }
   lua_pushnumber(lua, count);
   return 1;

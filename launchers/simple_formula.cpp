@@ -3,8 +3,6 @@
 #include <array>
 #include <charconv>
 
-#include "common/json_scan.hpp"
-
 namespace cppworker {
 namespace {
 
@@ -127,14 +125,14 @@ std::optional<SimpleFormula> SimpleFormula::compile(std::string_view text) {
   return SimpleFormulaParser(text).run();
 }
 
-std::optional<double> SimpleFormula::evaluate(std::string_view payload) const {
+std::optional<double> SimpleFormula::evaluate(const JsonObject& payload) const {
   // The first names in one pass, since the payload holds a prompt or an image; of repeated ones the last
   // counts.
   std::array<std::optional<std::string_view>, kMostPaths> values;
-  JsonMembers members(payload);
-  while (auto member = members.next())
+  for_each_member(payload, [&](const JsonMember& member) {
     for (std::size_t i = 0; i < paths_.size(); ++i)
-      if (json_key_is(*member, paths_[i].front())) values[i] = member->value;
+      if (json_key_is(member, paths_[i].front())) values[i] = member.value;
+  });
   for (std::size_t i = 0; i < paths_.size(); ++i)
     for (std::size_t depth = 1; depth < paths_[i].size() && values[i]; ++depth)
       values[i] = find_json_member(*values[i], paths_[i][depth]);

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/json_scan.hpp"
+
 namespace cppworker {
 
 class SimpleFormula {
@@ -22,7 +24,7 @@ class SimpleFormula {
   static std::optional<SimpleFormula> compile(std::string_view text);
 
   // `payload`: valid JSON, or nothing. nullopt: this payload is for Lua.
-  std::optional<double> evaluate(std::string_view payload) const;
+  std::optional<double> evaluate(const JsonObject& payload) const;
 
  private:
   friend class SimpleFormulaParser;

@@ -43,10 +43,10 @@ std::optional<std::vector<std::string>> read_path(std::string_view formula) {
 }
 
 // A number, or a numeral in a string, as num() of the expressions takes it; anything else is no work.
-double number_at(std::string_view payload, const std::vector<std::string>& names) {
-  std::optional<std::string_view> value = payload;
-  for (const std::string& name : names) {
-    value = find_json_member(*value, name);
+double number_at(const JsonObject& payload, const std::vector<std::string>& names) {
+  std::optional<std::string_view> value = payload.text;
+  for (std::size_t depth = 0; depth < names.size(); ++depth) {
+    value = find_json_member(depth == 0 ? payload : JsonObject(*value), names[depth]);
     if (!value) return 0;
   }
   if (json_type(*value) == JsonType::kNumber) return json_number(*value);
@@ -103,7 +103,7 @@ WorkloadEvaluator::WorkloadEvaluator(WorkloadEvaluator&&) noexcept = default;
 WorkloadEvaluator& WorkloadEvaluator::operator=(WorkloadEvaluator&&) noexcept = default;
 WorkloadEvaluator::~WorkloadEvaluator() = default;
 
-Result<std::int64_t> WorkloadEvaluator::milli_units(std::string_view payload) {
+Result<std::int64_t> WorkloadEvaluator::milli_units(const JsonObject& payload) {
   if (workload_.kind_ == Workload::Kind::kConstant) return workload_.milli_units_;
   if (workload_.kind_ == Workload::Kind::kPath) return to_milli_units(number_at(payload, workload_.path_));
 

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/json_scan.hpp"
 #include "common/result.hpp"
 
 namespace cppworker {
@@ -58,7 +59,7 @@ class WorkloadEvaluator {
 
   // `payload`: a JSON object that was validated, or nothing (a request without a body). An error names the
   // formula and what went wrong in it, nothing of the payload; the caller takes a default then.
-  Result<std::int64_t> milli_units(std::string_view payload);
+  Result<std::int64_t> milli_units(const JsonObject& payload);
 
  private:
   Workload workload_;

@@ -146,12 +146,12 @@ WorkloadSandbox::~WorkloadSandbox() {
   if (lua_ != nullptr) lua_close(lua_);
 }
 
-Result<double> WorkloadSandbox::evaluate(std::string_view payload) {
+Result<double> WorkloadSandbox::evaluate(const JsonObject& payload) {
   if (simple_)
     if (auto value = simple_->evaluate(payload)) return *value;
   ++reading_.evaluation;
-  payload_ = payload.empty() ? "null" : payload;
-  reading_.bytes_left = kLeastReadBudget + kReadsOfPayload * static_cast<std::int64_t>(payload.size());
+  payload_ = payload.text.empty() ? "null" : payload.text;
+  reading_.bytes_left = kLeastReadBudget + kReadsOfPayload * static_cast<std::int64_t>(payload.text.size());
   // Also starts the count of instructions anew.
   lua_sethook(lua_, SandboxFunctions::on_budget_spent, LUA_MASKCOUNT, kInstructionBudget);
   lua_pushcfunction(lua_, SandboxFunctions::run);

@@ -36,7 +36,7 @@ class WorkloadSandbox {
   WorkloadSandbox& operator=(const WorkloadSandbox&) = delete;
 
   // The expression's number; an error when it has none, or a budget was spent.
-  Result<double> evaluate(std::string_view payload);
+  Result<double> evaluate(const JsonObject& payload);
 
  private:
   friend struct SandboxFunctions;

@@ -61,6 +61,25 @@ class FoundMembers {
   unsigned repeated_ = 0;
 };
 
+// What is kept of a body in the one pass over it.
+struct Collected {
+  FoundMembers body;
+  FoundMembers auth_data;      // of the wrapper
+  FewMembers body_members;     // the payload's, when the body is flat
+  FewMembers payload_members;  // and when it is wrapped
+
+  void operator()(const JsonMember& member) {
+    body(member);
+    body_members.add(member);
+  }
+  void operator()(const JsonMember& parent, const JsonMember& member) {
+    if (json_key_is(parent, kSpelled[kPayload]))
+      payload_members.add(member);
+    else if (json_key_is(parent, kSpelled[kAuthData]))
+      auth_data(member);
+  }
+};
+
 constexpr int kUnauthorized = 401;
 constexpr int kUnprocessable = 422;
 
@@ -187,7 +206,8 @@ PayloadPieces cut_members(std::string_view body, std::string_view object, const 
   return pieces;
 }
 
-EnvelopeResult take_wrapped(const FoundMembers& found, bool auth_required) {
+EnvelopeResult take_wrapped(const Collected& collected, bool auth_required) {
+  const FoundMembers& found = collected.body;
   for (Name name : {kAuthData, kPayload, kSessionId})
     if (found.repeated(name)) return error(EnvelopeFault::kRepeated, kSpelled[name], "given twice");
   if (json_type(found[kAuthData].value) != JsonType::kObject)
@@ -206,15 +226,14 @@ EnvelopeResult take_wrapped(const FoundMembers& found, bool auth_required) {
       return error(EnvelopeFault::kWrong, "session_id", "must be a string or null");
     envelope.session_id = session.value;
   }
-  FoundMembers auth;
-  JsonMembers members(found[kAuthData].value);
-  while (auto member = members.next()) auth(*member);
-  if (auto refused = take_auth(auth, auth_required, envelope.auth)) return *std::move(refused);
+  envelope.payload_members = collected.payload_members;
+  if (auto refused = take_auth(collected.auth_data, auth_required, envelope.auth)) return *std::move(refused);
   return envelope;
 }
 
-EnvelopeResult take_flat(std::string_view body, std::string_view object, FoundMembers& found,
+EnvelopeResult take_flat(std::string_view body, std::string_view object, Collected& collected,
                          bool auth_required) {
+  FoundMembers& found = collected.body;
   if (auth_required && !found[kSignature].there()) {
     // A payload in a wrapper of its own shows which shape was meant.
     if (json_type(found[kPayload].value) == JsonType::kObject)
@@ -226,6 +245,7 @@ EnvelopeResult take_flat(std::string_view body, std::string_view object, FoundMe
   Envelope envelope;
   if (auto refused = take_auth(found, auth_required, envelope.auth)) return *std::move(refused);
   envelope.payload_object = object;
+  envelope.payload_members = collected.body_members;
   envelope.payload_pieces = cut_members(body, object, found);
   return envelope;
 }
@@ -243,15 +263,15 @@ void throw_exception_from_error(const EnvelopeError& error, const boost::source_
 }
 
 EnvelopeResult parse_envelope(std::string_view body, bool auth_required, int max_depth) {
-  FoundMembers found;
-  JsonFault fault = validate_json_members(body, max_depth, found);
+  Collected collected;
+  JsonFault fault = validate_json_members(body, max_depth, collected);
   if (fault == JsonFault::kTooDeep) return error(EnvelopeFault::kTooDeep, "error", "JSON nested too deeply");
   if (fault != JsonFault::kNone) return error(EnvelopeFault::kInvalidJson, "error", "invalid JSON");
   std::string_view object = json_trim(body);
   if (json_type(object) != JsonType::kObject)
     return error(EnvelopeFault::kNotAnObject, "error", "the body must be a JSON object");
-  return found[kAuthData].there() ? take_wrapped(found, auth_required)
-                                  : take_flat(body, object, found, auth_required);
+  return collected.body[kAuthData].there() ? take_wrapped(collected, auth_required)
+                                           : take_flat(body, object, collected, auth_required);
 }
 
 }  // namespace cppworker

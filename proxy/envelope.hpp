@@ -43,6 +43,25 @@ inline constexpr std::size_t kLongestCost = 400;  // the longest double that is 
 // Five auth members cut out of a flat body leave at most six runs, and the two braces.
 using PayloadPieces = boost::container::static_vector<std::string_view, 8>;
 
+// The members of a payload, as long as they are few: who prices the request needn't look for them again.
+class FewMembers {
+ public:
+  void add(const JsonMember& member) {
+    if (members_.size() < members_.capacity())
+      members_.push_back(member);
+    else
+      all_ = false;
+  }
+  JsonObject of(std::string_view object) const {
+    return all_ ? JsonObject(object, {members_.data(), members_.size()}) : JsonObject(object);
+  }
+
+ private:
+  boost::container::static_vector<JsonMember, 8>
+      members_;  // tgi's payloads have 2 or 3, OpenAI's rarely more
+  bool all_ = true;
+};
+
 struct Envelope {
   bool wrapped = false;
   AuthFields auth;
@@ -50,7 +69,10 @@ struct Envelope {
   PayloadPieces payload_pieces;     // one after the other: the bytes to forward
   std::string_view payload_object;  // to read from: the payload, or the whole body when it is flat
   std::string_view session_id;      // a JSON string with its quotes; empty: none, or null
+  FewMembers payload_members;       // of payload_object
 
+  // Lives as long as this envelope, and as the body.
+  JsonObject payload() const { return payload_members.of(payload_object); }
   std::size_t payload_size() const;
 };
 

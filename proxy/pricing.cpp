@@ -11,7 +11,7 @@
 namespace cppworker {
 namespace {
 
-std::int64_t work_of(WorkloadEvaluator& evaluator, std::string_view payload) {
+std::int64_t work_of(WorkloadEvaluator& evaluator, const JsonObject& payload) {
   Result<std::int64_t> work = evaluator.milli_units(payload);
   if (work) return *work;
   // The formula is the operator's, the payload a stranger's: the request is served all the same, as no work.
@@ -48,7 +48,7 @@ Awaitable<> price_aside(ProxyThread& thread, Request& request) {
     evaluators.resize(std::max(evaluators.size(), request.endpoint->position + 1));
     auto& evaluator = evaluators[request.endpoint->position];
     if (!evaluator) evaluator = std::make_unique<WorkloadEvaluator>(request.endpoint->definition.workload);
-    work = work_of(*evaluator, request.envelope.payload_object);
+    work = work_of(*evaluator, request.envelope.payload());
   };
   co_await run_on_checker(thread, compute);
   request.work_milli = work;
@@ -56,8 +56,7 @@ Awaitable<> price_aside(ProxyThread& thread, Request& request) {
 
 void price(ProxyThread& thread, Request& request) {
   if (!request.work_milli)
-    request.work_milli =
-        work_of(*thread.workloads[request.endpoint->position], request.envelope.payload_object);
+    request.work_milli = work_of(*thread.workloads[request.endpoint->position], request.envelope.payload());
   request.acceptance.work_milli = *request.work_milli;
   if (request.acceptance.once) request.signed_cost_milli = cost_milli_units(request.envelope.auth.cost);
 }

@@ -102,25 +102,45 @@ TEST(JsonBytesTest, CountsCharactersOfAnyLengthAtAnyPlace) {
   const std::string characters[] = {"a", "é", "語", "😀"};
   std::string text;
   std::size_t count = 0;
-  // Past 255 steps, at which the sums are taken.
   for (; text.size() < 20'000; ++count) {
     text += characters[count * count % 4];
     if (text.size() < 1000 || text.size() > 19'500) {
-      ASSERT_EQ(count_utf8(text.data(), text.data() + text.size()).characters, count + 1);
+      ASSERT_EQ(count_utf8(text.data(), text.data() + text.size()), count + 1);
     }
   }
   std::string plain(20'000, 'x');
-  EXPECT_EQ(count_utf8(plain.data(), plain.data() + plain.size()).characters, plain.size());
+  EXPECT_EQ(count_utf8(plain.data(), plain.data() + plain.size()), plain.size());
 }
 
-TEST(JsonBytesTest, SeesABackslashAtAnyPlace) {
-  for (std::size_t size = 1; size <= 200; ++size)
-    for (std::size_t at = 0; at < size; ++at) {
-      std::string text(size, 'a');
-      ASSERT_FALSE(count_utf8(text.data(), text.data() + size).backslash);
-      text[at] = '\\';
-      ASSERT_TRUE(count_utf8(text.data(), text.data() + size).backslash);
-    }
+// Byte by byte, for strings of any length and with runs of backslashes at any place of a block.
+StringCount count_plainly(std::string_view text) {
+  StringCount count;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    count.characters += (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80;
+    if (text[at] != '\\' || at + 1 == text.size()) continue;
+    ++at;
+    ++count.characters;
+    ++count.escapes;
+    count.unicode |= text[at] == 'u';
+  }
+  return count;
+}
+
+TEST(JsonBytesTest, CountsEscapesAtAnyPlace) {
+  const std::string pieces[] = {"\\n", "\\\\\\\\\\n", "\\u00e9", "\\\\u00e9", "\\\\"};
+  for (const std::string& piece : pieces)
+    for (std::size_t before = 0; before <= 140; ++before)
+      for (const char* filling : {"a", "u", "é"}) {
+        std::string text;
+        while (text.size() < before) text += filling;
+        text += piece;
+        for (std::size_t behind = 0; behind < 70; ++behind) text += filling;
+        const StringCount counted = count_string(text.data(), text.data() + text.size());
+        const StringCount expected = count_plainly(text);
+        ASSERT_EQ(counted.characters, expected.characters) << text;
+        ASSERT_EQ(counted.escapes, expected.escapes) << text;
+        ASSERT_EQ(counted.unicode, expected.unicode) << text;
+      }
 }
 
 }  // namespace

@@ -181,6 +181,43 @@ TEST(JsonScan, ReportsTheOutermostMembersAsSlicesOfTheText) {
   EXPECT_EQ(escaped, (std::vector<bool>{false, true, false, false}));
 }
 
+// Collects "parent/key=value" of the members one level in, and "key=value" of the outermost.
+struct BothLevels {
+  std::vector<std::string> seen;
+
+  void operator()(const JsonMember& member) {
+    seen.push_back(std::string(member.key) + "=" + std::string(member.value));
+  }
+  void operator()(const JsonMember& parent, const JsonMember& member) {
+    seen.push_back(std::string(parent.key) + "/" + std::string(member.key) + "=" + std::string(member.value));
+  }
+};
+
+TEST(JsonScan, ReportsTheMembersOfMembersToWhoeverTakesThem) {
+  BothLevels levels;
+  std::string text = R"({"a": {"x": {"deep": [1]} , "y":-2.5} ,"b":[{"no":1}],"c":{}, "d" :{"x":"s"},"e":1})";
+  ASSERT_EQ(validate_json_members(text, kDefaultJsonDepth, levels), JsonFault::kNone);
+  EXPECT_EQ(levels.seen, (std::vector<std::string>{R"(a/x={"deep": [1]})", "a/y=-2.5",
+                                                   R"(a={"x": {"deep": [1]} , "y":-2.5})", R"(b=[{"no":1}])",
+                                                   "c={}", R"(d/x="s")", R"(d={"x":"s"})", "e=1"}));
+}
+
+TEST(JsonScan, ReportsNoMembersOfMembersInAnArray) {
+  for (const char* text : {R"([{"a":{"b":1}}])", R"([[{"a":1}]])", R"([1,{"a":{"b":1}}])"}) {
+    BothLevels levels;
+    ASSERT_EQ(validate_json_members(text, kDefaultJsonDepth, levels), JsonFault::kNone);
+    EXPECT_TRUE(levels.seen.empty()) << text;
+  }
+}
+
+TEST(JsonScan, ReadsAnObjectFromItsMembersWhereTheyAreKnown) {
+  const JsonMember known[] = {{"a", "1", false}, {R"(b)", "2", true}, {"a", "3", false}};
+  const JsonObject object("not looked at", known);
+  EXPECT_EQ(find_json_member(object, "a"), "3");
+  EXPECT_EQ(find_json_member(object, "b"), "2");
+  EXPECT_EQ(find_json_member(object, "c"), std::nullopt);
+}
+
 TEST(JsonScan, ReportsNoMembersOfAnArray) {
   int members = 0;
   EXPECT_EQ(validate_json_members(R"([{"a":1}])", kDefaultJsonDepth, [&](const JsonMember&) { ++members; }),

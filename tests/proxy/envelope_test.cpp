@@ -85,6 +85,40 @@ TEST(Envelope, FlatForwardsTheBodyWithoutTheAuthMembers) {
   EXPECT_EQ(parsed->auth.request_idx_value, std::nullopt);
 }
 
+// Those that a reader finds when it steps through the payload itself.
+void expect_the_members_of(const Envelope& envelope) {
+  const JsonObject payload = envelope.payload();
+  ASSERT_TRUE(payload.members);
+  JsonMembers stepped(envelope.payload_object);
+  for (const JsonMember& member : *payload.members) {
+    const auto expected = stepped.next();
+    ASSERT_TRUE(expected);
+    EXPECT_EQ(member.key, expected->key);
+    EXPECT_EQ(member.value, expected->value);
+    EXPECT_EQ(member.key_escaped, expected->key_escaped);
+  }
+  EXPECT_FALSE(stepped.next());
+}
+
+TEST(Envelope, KeepsTheMembersOfThePayload) {
+  for (const std::string& body : {std::string(kWrapped), std::string(kFlat), wrapped_with(""),
+                                  flat_with(R"("\u0061":{"b":[1]},"a":2)")}) {
+    auto parsed = parse_envelope(body);
+    ASSERT_TRUE(parsed) << body;
+    expect_the_members_of(*parsed);
+  }
+}
+
+TEST(Envelope, KeepsNoneOfManyMembers) {
+  std::string many;
+  for (int i = 0; i < 9; ++i) many += (i == 0 ? "\"m" : ",\"m") + std::to_string(i) + "\":1";
+  const std::string body = flat_with(many);
+  auto parsed = parse_envelope(body);
+  ASSERT_TRUE(parsed);
+  EXPECT_FALSE(parsed->payload().members);
+  EXPECT_EQ(find_json_member(parsed->payload(), "m8"), "1");
+}
+
 TEST(Envelope, SlicesPointIntoTheBody) {
   std::string body(kWrapped);
   auto parsed = parse_envelope(body);
