@@ -198,17 +198,22 @@ Awaitable<std::optional<Refusal>> Connection::read_body(std::uint64_t limit) {
   // Said before the body is asked for: a client that waits for 100-continue needn't send it in vain.
   std::uint64_t length = head().content_length().value_or(0);
   if (length > limit) co_return refuse_and_close(413, "proxy: the request's body is too large");
-  // An HTTP/1.0 client doesn't know interim responses (RFC 9110 section 10.1.1).
-  bool expects = !head().is_http_1_0() && head().has(HeaderName::kExpect);
-  if (expects && buffer_.size() == 0) {
-    bool asked = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
-    if (!asked) co_return silence();
-  }
   reading_ = Reading::kBody;
   body_until_ = coarse_now() + limits_.body;
   pace_.emplace(limits_.body_pace * static_cast<std::uint64_t>(limits_.body_window.count()),
                 BodyBuffer::kUncharged);
   begin_body_window();
+  // An HTTP/1.0 client doesn't know interim responses (RFC 9110 section 10.1.1). In the body's time: a client
+  // that takes nothing would hold the connection for ever.
+  bool expects = !head().is_http_1_0() && head().has(HeaderName::kExpect);
+  if (expects && buffer_.size() == 0) {
+    bool asked = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!asked) {
+      clear_deadline();
+      reading_ = Reading::kNothing;
+      co_return silence();
+    }
+  }
   std::optional<Refusal> refusal;
   if (chunk_parser_)
     refusal = co_await read_chunked_body(limit);

@@ -1,10 +1,17 @@
 // How long a client may take. The limits of these tests lie far apart, and time passes in leaps between them,
 // so that how long the test itself takes doesn't matter.
+#include <sys/socket.h>
+
+#include <stdexcept>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
 namespace {
 
+using asio::ip::tcp;
 using std::chrono::seconds;
 
 class ConnectionDeadlineTest : public ProxyTest {
@@ -226,6 +233,63 @@ TEST_F(ConnectionDeadlineTest, BytesThatComeWithTheDeadlineDoNotPutItOff) {
     thread.ticker.tick(Deadlined::Clock::now() + setup_.connection_limits.body * 2);
   });
   EXPECT_EQ(client.read_response().status(), 408);
+}
+
+// A connection without a proxy around it, whose client takes nothing more: a pair of local sockets, since
+// between two of TCP the kernel may find room for a few bytes later.
+class StuckClientTest : public testing::Test {
+ protected:
+  StuckClientTest() {
+    limits_.body = seconds(1000);
+    limits_.body_window = seconds(1'000'000);
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      throw std::runtime_error("cannot make a pair of sockets");
+    client_.assign(tcp::v4(), pair[0]);
+    tcp::socket socket(io_, tcp::v4(), pair[1]);
+    socket.non_blocking(true);
+    boost::system::error_code full;
+    while (!full) socket.write_some(asio::buffer("m", 1), full);
+    connection_ =
+        std::make_shared<Connection>(std::move(socket), nullptr, limits_, shares_.enter_uncounted(), ticker_);
+  }
+
+  // As far as it goes without waiting.
+  void run() {
+    io_.restart();
+    io_.poll();
+  }
+
+  asio::io_context io_;
+  tcp::socket client_{io_};
+  ConnectionLimits limits_;
+  MemoryBudget bodies_{0};
+  ClientShares shares_{bodies_, std::nullopt};
+  DeadlineTicker ticker_;
+  std::shared_ptr<Connection> connection_;
+};
+
+// It held the connection for ever, and a proxy that was to end with it.
+TEST_F(StuckClientTest, OneThatCannotBeAskedForItsBodyIsNotWaitedForLongerThanForTheBody) {
+  std::optional<Refusal> end;
+  const auto read = [&]() -> Awaitable<> {
+    auto refusal = co_await connection_->read_head();
+    if (!refusal) refusal = co_await connection_->read_body(1000);
+    end = refusal;
+  };
+  client_.send(
+      asio::buffer(std::string_view("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n"
+                                    "Expect: 100-continue\r\n\r\n")));
+  asio::co_spawn(io_, read(), asio::detached);
+  run();
+  ASSERT_TRUE(connection_->has_head());
+  ticker_.tick(Deadlined::Clock::now() + limits_.body / 2);
+  run();
+  EXPECT_FALSE(end);
+  ticker_.tick(Deadlined::Clock::now() + limits_.body * 2);
+  run();
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->status, 0) << "it wouldn't read an answer either";
 }
 
 }  // namespace
