@@ -132,6 +132,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   const ClientShares::Place client_;
   boost::beast::flat_buffer buffer_;
 
+  int empty_lines_ = 0;  // that were dropped before the request
   std::optional<RequestHead> head_;
   std::unique_ptr<ChunkParser> chunk_parser_;  // where the body is chunked
   bool keep_alive_ = false, body_unread_ = false;

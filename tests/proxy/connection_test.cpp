@@ -156,6 +156,30 @@ TEST_F(ConnectionTest, ARequestMayComeByteByByte) {
   serve(client, "onetwo");
 }
 
+// They were read in a loop that let nobody else's turn come, for as long as they came.
+TEST_F(ConnectionTest, AFewEmptyLinesBeforeARequestAreDroppedAndNoMore) {
+  RawClient client = connect();
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(client.exchange("\r\n\r\n\r\n\r\n" + get_request("/ping")).body, "pong");
+  std::string endless;
+  for (int i = 0; i < 10'000; ++i) endless += "\r\n";
+  client.send(endless);
+  proxy().settle();
+  ASSERT_FALSE(client.is_silent()) << "the proxy waits for more";
+  expect_refused_and_closed(client, 400, "proxy: too many empty lines before a request");
+}
+
+TEST_F(ConnectionTest, TheyAreCountedInPiecesToo) {
+  RawClient client = connect();
+  client.send("\r");
+  for (int i = 0; i < 20 && client.is_silent(); ++i) {
+    client.try_send("\n\r");
+    proxy().settle();
+  }
+  ASSERT_FALSE(client.is_silent()) << "the proxy waits for more";
+  expect_refused_and_closed(client, 400, "proxy: too many empty lines before a request");
+}
+
 TEST_F(ConnectionTest, PipelinedRequestsAreAnsweredInOrder) {
   RawClient client = connect();
   client.send(post_request("/open", "one") + get_request("/ping") + post_request("/open", "two") +
