@@ -3,7 +3,8 @@
 //
 // Its first kUncharged bytes aren't charged: nearly every text request fits in them, and whoever fills the
 // budget with large bodies doesn't keep those out. They are bounded all the same, by the number of
-// connections, each of which has one body (max_connections: 10 000 of them hold 160 MiB).
+// connections, each of which has one body (max_connections: 10 000 of them hold 160 MiB, and 80 MiB of what
+// stands around chunks).
 //
 // It grows by what has come, not by what was announced: a client that announces 64 MiB and sends nothing
 // costs nothing. Large blocks are grown by the kernel moving pages (mremap under realloc), so that the peak

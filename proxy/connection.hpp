@@ -107,9 +107,12 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
 
   // One read of a head: nearly all have less than this.
   static constexpr std::size_t kReadStep = 4096;
-  // What a client may send ahead (pipelining) while its request is being served; past that it is left in the
-  // kernel's buffer.
-  static constexpr std::size_t kMostReadAhead = 64 * 1024;
+  // What a client may send ahead (pipelining) while its request is being served, as long as a head; past that
+  // it is left in the kernel's buffer. No budget has this, nor the next: they are small for that.
+  static constexpr std::size_t kMostReadAhead = 16 * 1024;
+  // A chunk's line with its extensions, or the last one with all trailers; nobody is known to send a hundred
+  // bytes of either.
+  static constexpr std::size_t kMostAroundChunks = 8 * 1024;
 
   void on_deadline() override;
   void begin_body_window();

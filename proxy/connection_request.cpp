@@ -62,7 +62,7 @@ std::string_view trailers_behind(std::string_view buffered, boost::beast::string
   return text.substr(kLineEnd.size());
 }
 
-// Of the head, which was read already, it needs to know one thing. Trailers may be as long as heads.
+// Of the head, which was read already, it needs to know one thing.
 template <class Parser>
 std::unique_ptr<Parser> chunk_parser(std::uint32_t longest_trailers) {
   constexpr std::string_view kHead = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -198,7 +198,7 @@ std::optional<Refusal> Connection::take_head(std::size_t size) {
   buffer_.consume(size);
   empty_lines_ = 0;
   keep_alive_ = head_->keep_alive();
-  if (head_->is_chunked()) chunk_parser_ = chunk_parser<ChunkParser>(limits_.head_bytes);
+  if (head_->is_chunked()) chunk_parser_ = chunk_parser<ChunkParser>(kMostAroundChunks);
   body_unread_ = head_->has_body();
   return std::nullopt;
 }
@@ -260,6 +260,7 @@ Awaitable<std::optional<Refusal>> Connection::read_sized_body(std::uint64_t leng
       body_.commit(copied);
       continue;
     }
+    buffer_.shrink_to_fit();  // it is empty, and may have been as large as a head
     auto [error, read] = co_await stream_.async_read_some(space, kTuple);
     body_.commit(read);
     // Also without an error: the deadline may have come when these bytes were here already.
@@ -280,9 +281,12 @@ Awaitable<std::optional<Refusal>> Connection::read_chunked_body(std::uint64_t li
     if (++chunks > kFreeChunks + body_.size() / kLeastChunk) error = http::error::bad_chunk;
   };
   chunk_parser_->on_chunk_header(check_chunk);
-  // Beast collects a chunk's line, and all trailers, until they end: here they do so in time, or not at all.
-  buffer_.max_size(std::max(buffer_.size(), kMostReadAhead));
+  // What came with the head may have left a larger block than is kept here.
+  if (buffer_.capacity() > kMostAroundChunks) buffer_.shrink_to_fit();
   while (!chunk_parser_->is_done()) {
+    // Beast collects a chunk's line, and all trailers, until they end: here they do so in time, or not at
+    // all.
+    buffer_.max_size(std::max(buffer_.size(), kMostAroundChunks));
     if (!body_.make_room(bodies(), limit - body_.size())) co_return no_memory();
     std::size_t room = body_.free_size();
     auto& into = chunk_parser_->get().body();
