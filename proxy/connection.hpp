@@ -27,8 +27,10 @@ namespace cppworker {
 
 struct ConnectionLimits {
   std::chrono::seconds handshake{10};  // TLS; a second on a bad line
-  std::chrono::seconds head{10};       // from a request's first byte to the end of its head
-  std::chrono::seconds body{120};      // for the whole body; the largest that is allowed needs 0.5 MB/s
+  // From a request's first byte to the end of its head; and for a new connection's first byte: nobody opens
+  // one without having a request.
+  std::chrono::seconds head{10};
+  std::chrono::seconds body{120};  // for the whole body; the largest that is allowed needs 0.5 MB/s
   // And inside it, for a body past what is nobody's loss (body_pace.hpp): 16 KiB/s is slower than any line
   // that somebody sends megabytes over, and 10 s are longer than a line's pauses.
   std::chrono::seconds body_window{10};
@@ -136,6 +138,7 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   boost::beast::flat_buffer buffer_;
 
   int empty_lines_ = 0;  // that were dropped before the request
+  bool new_ = true;      // no request has come
   std::optional<RequestHead> head_;
   std::unique_ptr<ChunkParser> chunk_parser_;  // where the body is chunked
   bool keep_alive_ = false, body_unread_ = false;

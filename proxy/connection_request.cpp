@@ -113,7 +113,7 @@ void Connection::drop_empty_lines() {
 Awaitable<bool> Connection::wait_for_request() {
   drop_empty_lines();
   if (buffer_.size() > 0) co_return true;
-  set_deadline(limits_.idle);
+  set_deadline(new_ ? limits_.head : limits_.idle);
   while (buffer_.size() == 0) {
     // An idle connection holds no buffer.
     if (stream_.is_tls()) {
@@ -197,6 +197,7 @@ std::optional<Refusal> Connection::take_head(std::size_t size) {
   head_ = *std::move(head);
   buffer_.consume(size);
   empty_lines_ = 0;
+  new_ = false;
   keep_alive_ = head_->keep_alive();
   if (head_->is_chunked()) chunk_parser_ = chunk_parser<ChunkParser>(kMostAroundChunks);
   body_unread_ = head_->has_body();
