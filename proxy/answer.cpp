@@ -2,22 +2,27 @@
 
 namespace cppworker {
 
+Awaitable<> close_after_answer(Connection& connection, Request& request) {
+  request.counted = {};
+  co_await connection.close_lingering();
+}
+
 Awaitable<bool> answer(Connection& connection, ProxyThread& thread, Request& request, Refusal refusal) {
   // What is still on its way of the body would be read as the next request.
   bool keep_alive = request.keep_alive && !refusal.close && !connection.body_unread();
   std::string response = refusal_response(refusal, keep_alive, request.id);
   if (connection.is_head_request()) response.resize(response.size() - refusal.body.size());
-  std::optional<Counted> answering(thread.core.answering);
+  request.newcomer.stop_waiting();
+  request.counted = Counted(thread.core.answering);
   connection.active().begin_write_phase(thread.core.relay_limits.write);
   bool written = co_await connection.write(response);
   connection.active().end_phase();
-  answering.reset();  // a refused client may linger as it likes: a drain doesn't wait for that
   Answered& answered = request.answered;
   answered.status = refusal.status;
   answered.bytes += written ? response.size() : 0;
   if (answered.outcome.empty()) answered.outcome = refusal.status < 400 ? "served" : "refused";
   if (!written) note_client_gone(request);
-  if (!keep_alive && written) co_await connection.close_lingering();
+  if (!keep_alive && written) co_await close_after_answer(connection, request);
   co_return keep_alive&& written;
 }
 

@@ -43,7 +43,7 @@ bool lacks_length(const RequestHead& head, const Request& request) {
 Awaitable<bool> conclude(Connection& connection, ProxyThread& thread, Request& request, RelayResult result) {
   AbortCause cause = connection.active().cause();
   if (result.end == RelayEnd::kComplete) {
-    if (!result.keep_alive) co_await connection.close_lingering();
+    if (!result.keep_alive) co_await close_after_answer(connection, request);
     co_return result.keep_alive;
   }
   if (result.end == RelayEnd::kAborted && cause == AbortCause::kClientGone) {

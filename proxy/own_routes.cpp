@@ -29,7 +29,7 @@ Awaitable<bool> answer_ping(Connection& connection, ProxyThread& thread, Request
   connection.active().end_phase();
   request.answered = {200, response.size(), {}, name_of(Outcome::kServed)};
   if (!written) note_client_gone(request);
-  if (!request.keep_alive && written) co_await connection.close_lingering();
+  if (!request.keep_alive && written) co_await close_after_answer(connection, request);
   co_return written&& request.keep_alive;
 }
 
@@ -79,7 +79,6 @@ Awaitable<bool> serve_own_route(const OwnRoute& route, Connection& connection, P
       answered = request_update(connection.head(), thread);
       break;
   }
-  request.counted = {};  // answering counts by itself
   // What was wrong with the session is counted by itself; a body that can't be read isn't its business.
   if (answered.status == 422)
     co_return co_await refuse_early(connection, thread, request, std::move(answered));

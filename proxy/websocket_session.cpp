@@ -144,7 +144,7 @@ class WebSocketSession {
                              request_.keep_alive, request_.id);
     if (!bodiless) response += upstream_.refusal_body;
     bool written = co_await write_head(response, static_cast<int>(status));
-    if (!request_.keep_alive && written) co_await connection_.close_lingering();
+    if (!request_.keep_alive && written) co_await close_after_answer(connection_, request_);
     co_return request_.keep_alive&& written;
   }
 
@@ -348,6 +348,7 @@ class WebSocketSession {
   // A close frame can only stand between two others; where one is cut off, the connection is cut off, too.
   Awaitable<bool> part(const Goodbye& end) {
     if (end.kind == Goodbye::Kind::kGone) co_return false;
+    request_.newcomer.stop_waiting();
     bool said = end.kind == Goodbye::Kind::kSaid && client_.intact();
     if (end.kind == Goodbye::Kind::kSay && from_server_.between_frames()) {
       client_.begin_closing();
@@ -356,7 +357,7 @@ class WebSocketSession {
       active_.end_phase();
     }
     if (said)
-      co_await connection_.close_lingering();
+      co_await close_after_answer(connection_, request_);
     else
       connection_.close_broken();
     co_return false;

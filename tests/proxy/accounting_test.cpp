@@ -56,6 +56,42 @@ TEST_F(AccountingTest, ARequestIsInTheBooksWhileItIsServed) {
   expect_finished({41}, {});
 }
 
+// A client may take half a minute to close, and it is no request's answer that a drain would wait for.
+TEST_F(AccountingTest, AnAnswerIsOverBeforeItsClientCloses) {
+  const std::string closing = "Connection: close\r\n";
+  struct Case {
+    const char* what;
+    std::string request;
+    bool reaches_server, is_served;
+    int status;
+  };
+  const std::string signed_one =
+      post_request("/generate", wrapped_body(next_route(), R"({"work": 3})"), closing);
+  const Case cases[] = {
+      {"without a signature", get_request("/health", closing), true, true, 200},
+      {"with one", signed_one, true, true, 200},
+      {"no answer of the server's", post_request("/open", "{}", closing), true, false, 502},
+      {"the worker's own route", get_request("/ping", closing), false, true, 200},
+      {"refused", get_request("/nowhere", closing), false, false, 404},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    RawClient client = connect();
+    client.send(c.request);
+    if (c.reaches_server) {
+      UpstreamConnectionInTest server = server_.accept();
+      server.read_request();
+      if (c.is_served) server.answer(200, "ok", closing);
+    }
+    EXPECT_EQ(client.read_response().status(), c.status);
+    proxy().settle();
+    EXPECT_EQ(proxy().core().connections, 1) << "the client hasn't closed yet";
+    EXPECT_EQ(proxy().core().answering, 0);
+    client.close();
+    proxy().settle();
+  }
+}
+
 // It is the client's own doing, and no failure that the worker should be blamed for.
 TEST_F(AccountingTest, AClientThatDoesNotReadMakesACancelledRequest) {
   setup_.relay_limits.write = seconds(1000);

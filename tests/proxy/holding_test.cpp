@@ -146,6 +146,22 @@ TEST_F(HoldingTest, AReplayThatComesWhileTheServerIsRestartedDoesNotWait) {
   EXPECT_EQ(connect().exchange(generate(route)).status(), 401);
 }
 
+// Its client may be slow to read that, and slow to close.
+TEST_F(HoldingTest, OneThatIsRefusedMeanwhileKeepsNobodyFromWaiting) {
+  const Route route = next_route();
+  Exchange call = begin(generate(route));
+  proxy().set_phase(ModelPhase::kUnhealthy);
+  RawClient refused = connect();
+  EXPECT_EQ(
+      refused
+          .exchange(post_request("/generate", wrapped_body(route, R"({"work": 3})"), "Connection: close\r\n"))
+          .status(),
+      401);
+  proxy().settle();
+  EXPECT_EQ(proxy().core().connections, 2) << "it hasn't closed yet";
+  EXPECT_EQ(proxy().core().newcomers, 0);
+}
+
 TEST(NewcomerTest, WaitsWhereItIsWorthIt) {
   using std::chrono::milliseconds;
   using std::chrono::seconds;
