@@ -29,6 +29,7 @@ struct EndpointDefinition {
   Auth auth = Auth::kSignature;
   Workload workload = Workload::constant(0);
   std::optional<std::int64_t> max_body_bytes;               // else the proxy's own limit
+  std::optional<int> max_json_depth;                        // the same
   std::optional<std::chrono::milliseconds> max_queue_time;  // else no limit
   std::optional<int> max_concurrency;  // requests at once to this endpoint alone, which then has a queue of
                                        // its own; else it shares the backend's

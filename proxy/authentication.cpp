@@ -34,8 +34,9 @@ bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
 
 }  // namespace
 
-EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings) {
-  return parse_envelope(body, !settings.unsecured, settings.max_json_depth);
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings,
+                          std::optional<int> max_depth) {
+  return parse_envelope(body, !settings.unsecured, max_depth.value_or(settings.max_json_depth));
 }
 
 std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request) {

@@ -10,8 +10,10 @@
 
 namespace cppworker {
 
-// A body as the settings have it read: with its auth fields, unless none are asked for. Threads: any.
-EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings);
+// A body as the settings have it read: with its auth fields, unless none are asked for. `max_depth`: of the
+// endpoint that it is for, where that has a limit of its own. Threads: any.
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings,
+                          std::optional<int> max_depth = std::nullopt);
 
 // On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
 // that was taken apart outlives both.

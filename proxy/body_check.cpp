@@ -1,6 +1,5 @@
 #include "proxy/body_check.hpp"
 
-#include <optional>
 #include <utility>
 
 #include "proxy/authentication.hpp"
@@ -8,11 +7,11 @@
 namespace cppworker {
 
 Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
-                                     std::string_view body) {
+                                     std::optional<int> max_depth, std::string_view body) {
   const ProxySettings& settings = thread.core.settings;
-  if (body.size() <= kCheckedInPlace) co_return take_apart(body, settings);
+  if (body.size() <= kCheckedInPlace) co_return take_apart(body, settings, max_depth);
   std::optional<EnvelopeResult> result;
-  const std::function<void()> work = [&] { result.emplace(take_apart(body, settings)); };
+  const std::function<void()> work = [&] { result.emplace(take_apart(body, settings, max_depth)); };
   std::exception_ptr failure;
   co_await thread.checks.wait(client.client());
   try {

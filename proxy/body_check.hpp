@@ -10,6 +10,7 @@
 // Threads: the loop's; the body must live until the answer.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "common/async.hpp"
@@ -18,8 +19,8 @@
 
 namespace cppworker {
 
-// `client` sent it.
+// `client` sent it. `max_depth` as take_apart() has it.
 Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
-                                     std::string_view body);
+                                     std::optional<int> max_depth, std::string_view body);
 
 }  // namespace cppworker

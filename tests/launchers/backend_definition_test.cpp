@@ -68,7 +68,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
     },
     "startup": { "deadline_s": 60, "no_progress_s": 30 },
     "endpoints": [
-      { "method": "POST", "path": "/a", "workload": "payload.n * 2", "max_body_bytes": 100, "max_queue_time_s": 1.5 },
+      { "method": "POST", "path": "/a", "workload": "payload.n * 2", "max_body_bytes": 100, "max_json_depth": 9, "max_queue_time_s": 1.5 },
       { "method": "GET", "path": "/a", "auth": "none", "workload": 0 }
     ],
     "benchmark": { "endpoint": "/a", "runs": 2, "concurrency": 5, "payload": { "n": 3, "text": "${words:4}" } }
@@ -123,6 +123,7 @@ TEST(BackendDefinition, EverySettingIsRead) {
   const EndpointDefinition* post = loaded->find_endpoint("POST", "/a");
   ASSERT_NE(post, nullptr);
   EXPECT_EQ(post->max_body_bytes, 100);
+  EXPECT_EQ(post->max_json_depth, 9);
   EXPECT_EQ(post->max_queue_time, std::chrono::milliseconds(1500));
   EXPECT_EQ(WorkloadEvaluator(post->workload).milli_units(R"({"n": 4})").value(), 8000);
   const EndpointDefinition* get = loaded->find_endpoint("GET", "/a");

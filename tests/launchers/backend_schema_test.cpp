@@ -169,7 +169,7 @@ TEST(BackendSchema, BothAcceptTheGoodDocuments) {
       {"empty startup", [](json& d) { d["startup"] = json::object(); }},
       {"limits",
        [](json& d) {
-         d["endpoints"][0].update({{"max_body_bytes", 1}, {"max_queue_time_s", 0.5}});
+         d["endpoints"][0].update({{"max_body_bytes", 1}, {"max_json_depth", 8}, {"max_queue_time_s", 0.5}});
        }},
       {"open endpoint",
        [](json& d) {
@@ -346,6 +346,8 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
       {"workload true", [](json& d) { d["endpoints"][0]["workload"] = true; }},
       {"strange auth", [](json& d) { d["endpoints"][0]["auth"] = "token"; }},
       {"no body allowed", [](json& d) { d["endpoints"][0]["max_body_bytes"] = 0; }},
+      {"too flat", [](json& d) { d["endpoints"][0]["max_json_depth"] = 7; }},
+      {"too deep", [](json& d) { d["endpoints"][0]["max_json_depth"] = 1025; }},
       {"queue too long", [](json& d) { d["endpoints"][0]["max_queue_time_s"] = 3601; }},
       {"unknown in endpoint", [](json& d) { d["endpoints"][0]["timeout"] = 1; }},
       {"benchmark without payload",

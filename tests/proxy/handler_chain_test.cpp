@@ -2,6 +2,7 @@
 // books as they were, but for the load that an authenticated request means.
 #include "proxy/handler_chain.hpp"
 
+#include "proxy/checker.hpp"
 #include "tests/proxy/proxy_fixture.hpp"
 
 namespace cppworker {
@@ -363,14 +364,28 @@ TEST_F(HandlerChainTest, ASignedRequestSaysHowLongItsBodyIs) {
   expect_books_untouched();
 }
 
+// Lists inside one another, in an object.
+std::string nested(std::size_t depth) {
+  return "{\"a\": " + std::string(depth, '[') + std::string(depth, ']') + "}";
+}
+
 TEST_F(HandlerChainTest, ABodyThatIsNestedTooDeeplyIsA422) {
-  auto nested = [](int depth) {
-    return "{\"a\": " + std::string(depth, '[') + std::string(depth, ']') + "}";
-  };
   EXPECT_EQ(forwarded(wrapped_body(next_route(), nested(250))), nested(250));
   RawMessage response = refused_body(wrapped_body(next_route(), nested(256)));
   EXPECT_EQ(response.status(), 422);
   EXPECT_EQ(response.body, R"({"error":"JSON nested too deeply"})");
+}
+
+TEST_F(HandlerChainTest, AnEndpointMayAllowMoreDepthThanTheOthersOrLess) {
+  endpoint("POST", "/generate").max_json_depth = 500;
+  endpoint("POST", "/flat").max_json_depth = 8;
+  EXPECT_EQ(forwarded(wrapped_body(next_route(), nested(490))), nested(490));
+  EXPECT_EQ(refused_body(wrapped_body(next_route(), nested(500))).status(), 422);
+  const std::string large = R"({"text": ")" + std::string(kCheckedInPlace, 'x') + R"(", "a": )";
+  const std::string deep = std::string(490, '[') + std::string(490, ']') + "}";
+  EXPECT_EQ(forwarded(wrapped_body(next_route(), large + deep)), large + deep) << "checked aside";
+  EXPECT_EQ(refused(post_request("/flat", wrapped_body(next_route(), nested(8)))).status(), 422);
+  EXPECT_EQ(begin(post_request("/flat", wrapped_body(next_route(), nested(6)))).request.body, nested(6));
 }
 
 // ---- without a signature
