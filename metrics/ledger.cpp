@@ -187,6 +187,13 @@ void Ledger::reject(int endpoint, std::int64_t work_milli, std::optional<std::in
   });
 }
 
+void Ledger::note_at_server(const Ticket& ticket, bool at_server) {
+  const std::size_t place = slot(ticket.slot);
+  if (words_.load(place + kSlotGeneration) != ticket.generation) return;
+  const std::uint64_t others = words_.load(place + kSlotFlags) & ~kSlotAtServer;
+  words_.store(place + kSlotFlags, others | (at_server ? kSlotAtServer : 0));
+}
+
 void Ledger::finish(const Ticket& ticket, const Finish& finish) {
   enter([this, ticket, finish] {
     LedgerTransaction books = begin();

@@ -75,6 +75,9 @@ class Ledger {
   // worker is refused as a replay and doesn't count as load.
   Verdict peek(const Acceptance& request);
   void reject(int endpoint, std::int64_t work_milli, std::optional<std::int64_t> request_idx);
+  // Whether the inference server has that request now, until finish(); it waits elsewhere when it is
+  // accepted. No lock: for the pulse, which takes none either.
+  void note_at_server(const Ticket& ticket, bool at_server);
   // A second finish of the same ticket does nothing.
   void finish(const Ticket& ticket, const Finish& finish);
 

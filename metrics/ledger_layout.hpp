@@ -125,6 +125,8 @@ inline constexpr std::size_t kSlotGeneration = 7;  // grows with each request th
 inline constexpr std::size_t kSlotWords = 8;
 inline constexpr std::uint64_t kSlotHasRequestIdx = 1;
 inline constexpr std::uint64_t kSlotHasReqnum = 2;
+// The inference server has it. Written by the owner alone while it has the slot, outside the transactions.
+inline constexpr std::uint64_t kSlotAtServer = 4;
 inline constexpr std::uint64_t kNoEndpoint = ~std::uint64_t{0};
 static_assert(kSlotWords == kLineWords);
 

@@ -18,6 +18,14 @@ Amount amount(LedgerWords words, TotalOf kind) {
   return {signed_word(words, total_work(kind)), signed_word(words, total_requests(kind))};
 }
 
+// With the index of each slot that a request has.
+template <class Visit>
+void for_each_taken(LedgerWords words, Visit visit) {
+  for (std::size_t i = 0; i < kSlotBitmapWords; ++i)
+    for (std::uint64_t taken = words.load(kSlotBitmap + i); taken != 0; taken &= taken - 1)
+      visit(i * 64 + static_cast<std::size_t>(std::countr_zero(taken)));
+}
+
 InFlightRequest in_flight(LedgerWords words, std::size_t index) {
   std::size_t place = slot(index);
   InFlightRequest request;
@@ -105,15 +113,14 @@ Counter answer_counter(int status) {
 }
 
 Pulse read_pulse(LedgerWords words) {
-  auto requests = [&](TotalOf kind) { return signed_word(words, total_requests(kind)); };
   auto counted = [&](Counter counter) {
     return words.load(kCounterTable + static_cast<std::size_t>(counter));
   };
   Pulse read;
+  for_each_taken(words, [&](std::size_t index) {
+    if (words.load(slot(index) + kSlotFlags) & kSlotAtServer) ++read.at_server;
+  });
   read.served = words.load(total_requests(TotalOf::kServed));
-  std::int64_t ended = requests(TotalOf::kErrored) + requests(TotalOf::kCancelled) +
-                       requests(TotalOf::kRejected) + static_cast<std::int64_t>(read.served);
-  read.in_flight = std::max<std::int64_t>(requests(TotalOf::kReceived) - ended, 0);
   read.upstream_bytes = counted(Counter::kUpstreamBytes);
   read.upstream_failures = counted(Counter::kUpstreamFailures);
   return read;
@@ -127,14 +134,12 @@ LedgerSnapshot read_snapshot(LedgerWords words) {
   read.acknowledged = {signed_word(words, kAckReceivedWork), signed_word(words, kAckCancelledWork),
                        signed_word(words, kAckRejectedWork), signed_word(words, kAckServedWork),
                        words.load(kAckSequence)};
-  for (std::size_t i = 0; i < kSlotBitmapWords; ++i) {
-    for (std::uint64_t taken = words.load(kSlotBitmap + i); taken != 0; taken &= taken - 1) {
-      auto request = in_flight(words, i * 64 + static_cast<std::size_t>(std::countr_zero(taken)));
-      read.in_flight_amount.work_milli += request.work_milli;
-      read.in_flight_amount.requests += 1;
-      read.in_flight.push_back(request);
-    }
-  }
+  for_each_taken(words, [&](std::size_t index) {
+    auto request = in_flight(words, index);
+    read.in_flight_amount.work_milli += request.work_milli;
+    read.in_flight_amount.requests += 1;
+    read.in_flight.push_back(request);
+  });
   read.distinct_reqnums = words.load(kDistinctCount);
   read.sessions = count_sessions(words);
   read.open_now = read_open_now(words);

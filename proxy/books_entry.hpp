@@ -29,6 +29,11 @@ class BooksEntry {
   }
   ~BooksEntry() { finish(Outcome::kErrored); }
 
+  // Whether the inference server has it now; not so at first.
+  void note_at_server(bool at_server) {
+    if (ledger_ != nullptr) ledger_->note_at_server(ticket_, at_server);
+  }
+
   // Once; what comes later changes nothing.
   void finish(Outcome outcome, std::optional<double> first_byte_seconds = {}) {
     if (ledger_ == nullptr) return;

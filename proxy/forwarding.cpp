@@ -32,7 +32,10 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
                        hold ? &thread.core.ledger : nullptr};
   // Its place is free for the next one when the server is done, not when the client has read it all.
   if (hold && request.endpoint->admission->is_limited()) relayed.gathered = &connection.bodies();
-  relayed.when_read = [&request](const RelayResult& read) { request.place.leave(is_served(read)); };
+  relayed.when_read = [&request](const RelayResult& read) {
+    request.place.leave(is_served(read));
+    request.entry.note_at_server(false);
+  };
   // It is held for its answer's sake, which may take an hour to stream, no longer.
   relayed.when_answered = [&connection, &request] {
     request.forward = {};
@@ -46,7 +49,9 @@ Awaitable<RelayResult> forward(Connection& connection, ProxyThread& thread, Requ
     bool there = co_await holding.server_is_there();
     if (!there && holding.unsent()) result.end = RelayEnd::kAway;
     if (!there) break;
+    request.entry.note_at_server(true);
     result = co_await relay(connection.stream(), thread.pool, relayed, limits, active);
+    request.entry.note_at_server(false);
     if (result.connected_anew) thread.core.ledger.count(Counter::kUpstreamConnects);
     if (result.end != RelayEnd::kUnreachable && result.end != RelayEnd::kNoAnswer) break;
     bool again = co_await holding.send_again();

@@ -71,6 +71,7 @@ Awaitable<> call_on_close(ProxyThread& thread, const SessionRecord& session) {
                  session.on_close_route);
     co_return;
   }
+  entry.note_at_server(true);
   HttpRequest request;
   request.method = "POST";
   request.server.host = thread.pool.server().address().to_string();

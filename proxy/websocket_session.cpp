@@ -217,9 +217,11 @@ class WebSocketSession {
       server_away_ = !there && holding.unsent();
       if (!there) break;
       thread_.core.ledger.count(Counter::kUpstreamConnects);
+      request_.entry.note_at_server(true);
       upstream_ = co_await upgrade_upstream(connection_.stream().get_executor(), target,
                                             thread_.core.relay_limits, active_);
       if (upstream_.end != UpgradeEnd::kUnreachable && upstream_.end != UpgradeEnd::kNoAnswer) break;
+      request_.entry.note_at_server(false);
       bool again = !active_.aborted();
       if (again) again = co_await holding.send_again();
       if (!again) break;

@@ -27,7 +27,7 @@ void HealthLadder::ready(const Pulse& pulse, TimePoint now) {
 
 void HealthLadder::sampled(const Pulse& pulse, TimePoint now) {
   const bool good = pulse.served != pulse_.served || pulse.upstream_bytes != pulse_.upstream_bytes;
-  const bool began = pulse_.in_flight == 0 && pulse.in_flight > 0;
+  const bool began = pulse_.at_server == 0 && pulse.at_server > 0;
   pulse_ = pulse;
   if (good) {
     errors_before_ = pulse.upstream_failures;
@@ -77,21 +77,21 @@ std::string HealthLadder::suspicion(TimePoint now) const {
     return fmt::format("{} answers in a row were its own errors", errors());
   if (fatal_line_stands(now)) return "its log matches \"" + fatal_pattern_ + "\"";
   if (stalled(now))
-    return fmt::format("{} requests in flight and not a byte for {} s", pulse_.in_flight,
+    return fmt::format("{} requests at the server and not a byte for {} s", pulse_.at_server,
                        std::chrono::duration_cast<std::chrono::seconds>(now - moved_at_).count());
   return {};
 }
 
 bool HealthLadder::wants_canary(TimePoint now) const {
   if (!armed_ || !policy_.has_canary) return false;
-  if (policy_.serial && pulse_.in_flight > 0) return false;
+  if (policy_.serial && pulse_.at_server > 0) return false;
   const bool doubtful = !suspicion(now).empty() || canary_.failures > 0;
   if (doubtful) {
     // The first doubt is looked into at once.
     const bool fresh = fatal_line_stands(now) && canary_at_ <= fatal_at_;
     return fresh || now - canary_at_ >= kCanaryRetry;
   }
-  return pulse_.in_flight == 0 && now - std::max(moved_at_, canary_at_) >= policy_.canary_interval;
+  return pulse_.at_server == 0 && now - std::max(moved_at_, canary_at_) >= policy_.canary_interval;
 }
 
 bool HealthLadder::restarts(const Row& row, std::size_t probe) const {

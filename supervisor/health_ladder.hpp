@@ -1,10 +1,11 @@
 // When a server that was ready counts as unwell, and when it is restarted: from probes, from the bytes of the
-// requests in flight, from a canary request, from its own errors and from its log.
+// requests that it has, from a canary request, from its own errors and from its log.
 //
 // Pure: fed with what was seen and when; judge() decides. The rules, in short:
 //
 //   bytes flow       while a good answer's bytes flow, bad answers to probes aren't counted: a busy server
-//                    answers them late, and killing it would cost every request in flight
+//                    answers them late, and killing it would cost every request in flight. What waits in
+//                    the proxy, for its turn or for the server's return, isn't one that the server has
 //   a probe fails    unready_failures in a row: nothing new is let in; failures in a row: restart
 //   stalled          requests in flight and no byte for `stall`: bad probes count, and the canary is sent
 //   idle             the canary is sent once in its interval
@@ -69,8 +70,8 @@ class HealthLadder {
   bool wants_canary(TimePoint now) const;
   Judgement judge(TimePoint now) const;
 
-  bool busy(TimePoint now) const { return pulse_.in_flight > 0 && !stalled(now); }
-  bool stalled(TimePoint now) const { return pulse_.in_flight > 0 && now - moved_at_ >= policy_.stall; }
+  bool busy(TimePoint now) const { return pulse_.at_server > 0 && !stalled(now); }
+  bool stalled(TimePoint now) const { return pulse_.at_server > 0 && now - moved_at_ >= policy_.stall; }
 
  private:
   struct Row {  // of answers to one probe

@@ -162,7 +162,7 @@ TEST_F(AccountingTest, AStreamIsInTheBooksUpToItsEnd) {
 // The supervisor's watch over a server that stalls looks at this once a second.
 TEST_F(AccountingTest, TheBytesOfAnAnswerAreCountedAsTheyCome) {
   Exchange call = begin(generate_as(1));
-  EXPECT_EQ(proxy().ledger().pulse().in_flight, 1);
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 1);
   EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 0u);
   call.server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("data: one\n\n"));
   read_raw_head(call.client);
@@ -174,11 +174,11 @@ TEST_F(AccountingTest, TheBytesOfAnAnswerAreCountedAsTheyCome) {
   call.server.send(chunk("data: two\n\n"));
   read_chunk(call.client);
   EXPECT_EQ(proxy().ledger().pulse().upstream_bytes, 22u);
-  EXPECT_EQ(proxy().ledger().pulse().in_flight, 1);
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 1);
   call.server.send(kLastChunk);
   read_chunk(call.client);
   expect_finished({1}, {});
-  EXPECT_EQ(proxy().ledger().pulse().in_flight, 0);
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 0);
   EXPECT_EQ(proxy().ledger().pulse().served, 1u);
 }
 
@@ -348,6 +348,7 @@ TEST_F(QueueTest, RequestsAreServedOneAfterTheOtherInTheirOrder) {
   expect_server_not_called();
   EXPECT_TRUE(first.server.is_silent());
   EXPECT_EQ(proxy().books().in_flight.size(), 3u);
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 1) << "the supervisor's watch looks at the server";
   first.server.answer(200, "done");
   expect_served_next(first.server, second, 2);
   expect_served_next(first.server, third, 3);

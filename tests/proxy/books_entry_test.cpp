@@ -39,6 +39,25 @@ TEST_F(BooksEntryTest, IsFinishedOnce) {
   EXPECT_THAT(ledger_->finished(true, 10), ElementsAre(1));
 }
 
+TEST_F(BooksEntryTest, SaysWhetherTheServerHasTheRequest) {
+  BooksEntry first = enter(1), second = enter(2), waiting = enter(3);
+  EXPECT_EQ(ledger_->pulse().at_server, 0);
+  first.note_at_server(true);
+  second.note_at_server(true);
+  EXPECT_EQ(ledger_->pulse().at_server, 2);
+  first.note_at_server(false);
+  EXPECT_EQ(ledger_->pulse().at_server, 1);
+  second.finish(Outcome::kServed);
+  EXPECT_EQ(ledger_->pulse().at_server, 0);
+  second = enter(4);
+  EXPECT_EQ(ledger_->pulse().at_server, 0) << "the next one in its slot isn't there yet";
+  second.note_at_server(true);
+  second.note_at_server(true);
+  EXPECT_EQ(ledger_->pulse().at_server, 1) << "said twice, counted once";
+  ledger_->settle(kOwner);
+  EXPECT_EQ(ledger_->pulse().at_server, 0);
+}
+
 TEST_F(BooksEntryTest, TheNextOneEndsTheOneBefore) {
   BooksEntry entry = enter(1);
   entry = enter(2);

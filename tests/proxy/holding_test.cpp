@@ -16,9 +16,12 @@ TEST_F(HoldingTest, SendsTheSameBytesAgainWhenTheServerIsBack) {
   call.server.close();  // it died
   proxy().set_phase(ModelPhase::kUnhealthy);
   EXPECT_FALSE(server_.is_called()) << "nothing is sent to a server that is being restarted";
+  EXPECT_EQ(proxy().books().in_flight.size(), 1u);
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 0) << "nor is it waited for";
   proxy().set_phase(ModelPhase::kReady);
   UpstreamConnectionInTest again = server_.accept();
   EXPECT_EQ(again.read_request().body, R"({"work": 3, "text": "a"})");
+  EXPECT_EQ(proxy().ledger().pulse().at_server, 1);
   again.answer(200, "late but whole");
   EXPECT_EQ(call.client.read_response().body, "late but whole");
   EXPECT_EQ(proxy().books().totals.served.requests, 1u);

@@ -43,7 +43,7 @@ class HealthLadderTest : public testing::Test {
 
   LadderPolicy policy;
   std::optional<HealthLadder> ladder;
-  Pulse pulse{.in_flight = 0, .served = 100, .upstream_bytes = 5000, .upstream_failures = 7};
+  Pulse pulse{.at_server = 0, .served = 100, .upstream_bytes = 5000, .upstream_failures = 7};
   TimePoint now = kStart;
 };
 
@@ -99,7 +99,7 @@ TEST_F(HealthLadderTest, IsUnarmedBeforeReadyAndWhenTheProcessIsGone) {
 
 TEST_F(HealthLadderTest, ABusyServerMayFailItsProbesForHours) {
   begin();
-  pulse.in_flight = 3;
+  pulse.at_server = 3;
   for (int i = 0; i < 1000; ++i) {
     flow();
     probe(false);
@@ -111,7 +111,7 @@ TEST_F(HealthLadderTest, BytesThatFlowAgainMakeItWell) {
   begin();
   probe(false), probe(false);
   EXPECT_EQ(standing(), Standing::kUnready);
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   flow();
   after(1s);
   EXPECT_EQ(standing(), Standing::kWell);
@@ -119,19 +119,19 @@ TEST_F(HealthLadderTest, BytesThatFlowAgainMakeItWell) {
 
 TEST_F(HealthLadderTest, ARequestThatStallsAndAFailingProbeRestart) {
   begin();
-  pulse.in_flight = 2;
+  pulse.at_server = 2;
   for (int i = 0; i < 12; ++i) probe(false);
   EXPECT_EQ(standing(), Standing::kWell) << "110 s without a byte";
   for (int i = 0; i < 3; ++i) probe(false);
   EXPECT_EQ(standing(), Standing::kRestart);
-  EXPECT_THAT(reason(), StartsWith("2 requests in flight and not a byte for"));
+  EXPECT_THAT(reason(), StartsWith("2 requests at the server and not a byte for"));
   EXPECT_THAT(reason(), HasSubstr("status 503 instead of 200"));
 }
 
 // A long image, or text that isn't streamed.
 TEST_F(HealthLadderTest, ASilentRequestAloneRestartsNothing) {
   begin();
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   for (int i = 0; i < 1000; ++i) probe(true);
   EXPECT_EQ(standing(), Standing::kWell);
 }
@@ -139,7 +139,7 @@ TEST_F(HealthLadderTest, ASilentRequestAloneRestartsNothing) {
 TEST_F(HealthLadderTest, ARequestHasItsTimeFromItsBeginning) {
   begin();
   after(1h);
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   after(1s);
   after(100s);
   for (int i = 0; i < 5; ++i) ladder->probed(0, false, "x", now);
@@ -159,7 +159,7 @@ TEST_F(HealthLadderTest, AnIdleServerGetsACanaryNowAndThen) {
   EXPECT_TRUE(ladder->wants_canary(now));
   canary(true);
   EXPECT_FALSE(ladder->wants_canary(now));
-  pulse.in_flight = 1, flow();
+  pulse.at_server = 1, flow();
   after(120s);
   EXPECT_FALSE(ladder->wants_canary(now)) << "work is the better canary";
 }
@@ -181,7 +181,7 @@ TEST_F(HealthLadderTest, AnIdleServerThatFailsItsCanaryIsRestarted) {
 TEST_F(HealthLadderTest, ADeadEngineBehindAHealthyFrontIsFoundByTheCanary) {
   policy.has_canary = true;
   begin();
-  pulse.in_flight = 5;
+  pulse.at_server = 5;
   for (int i = 0; i < 12; ++i) probe(true);
   EXPECT_FALSE(ladder->wants_canary(now));
   probe(true);
@@ -189,13 +189,13 @@ TEST_F(HealthLadderTest, ADeadEngineBehindAHealthyFrontIsFoundByTheCanary) {
   EXPECT_EQ(standing(), Standing::kWell);
   canary(false);
   EXPECT_EQ(standing(), Standing::kRestart);
-  EXPECT_THAT(reason(), HasSubstr("5 requests in flight and not a byte for 120 s; canary: no answer"));
+  EXPECT_THAT(reason(), HasSubstr("5 requests at the server and not a byte for 120 s; canary: no answer"));
 }
 
 TEST_F(HealthLadderTest, AGoodCanaryShowsThatASilentRequestIsMerelyLong) {
   policy.has_canary = true;
   begin();
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   after(1s), after(200s);
   EXPECT_TRUE(ladder->wants_canary(now));
   canary(true);
@@ -209,7 +209,7 @@ TEST_F(HealthLadderTest, ABusyServersLateCanarySaysNothing) {
   policy.has_canary = true;
   begin();
   after(60s);
-  pulse.in_flight = 3, flow();
+  pulse.at_server = 3, flow();
   after(1s);
   for (int i = 0; i < 10; ++i) canary(false);
   EXPECT_EQ(standing(), Standing::kWell);
@@ -218,10 +218,10 @@ TEST_F(HealthLadderTest, ABusyServersLateCanarySaysNothing) {
 TEST_F(HealthLadderTest, AServerThatWorksOnOneAtATimeGetsNoCanaryBesideARequest) {
   policy.has_canary = policy.serial = true;
   begin();
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   after(1s), after(300s);
   EXPECT_FALSE(ladder->wants_canary(now));
-  pulse.in_flight = 0;
+  pulse.at_server = 0;
   after(60s);
   EXPECT_TRUE(ladder->wants_canary(now));
 }
@@ -267,7 +267,7 @@ TEST_F(HealthLadderTest, WithACanaryItDecidesAboutARowOfErrors) {
   fail(9);
   EXPECT_EQ(standing(), Standing::kWell) << "the row begins anew";
   after(20s), fail(1);
-  pulse.in_flight = 4;  // and more of them come all the time
+  pulse.at_server = 4;  // and more of them come all the time
   after(1s);
   EXPECT_TRUE(ladder->wants_canary(now));
   canary(false);
@@ -345,7 +345,7 @@ TEST_F(HealthLadderTest, WhatWasBadBeforeTheLineBearsNothingOut) {
 // A prompt that is echoed, and the probe that a busy server always loses.
 TEST_F(HealthLadderTest, AFatalLineDoesNotEndABusyServer) {
   begin();
-  pulse.in_flight = 2;
+  pulse.at_server = 2;
   for (int i = 0; i < 10; ++i) {
     flow();
     ladder->saw_fatal_line("^CUDA error", now);

@@ -140,7 +140,7 @@ TEST_F(ModelHealthTest, LetsNothingNewInBeforeItIsRestarted) {
 
 TEST_F(ModelHealthTest, ABusyModelThatFailsItsProbesIsLeftAlone) {
   become_ready();
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   health_status = 500;
   for (int i = 0; i < 20; ++i) {
     pulse.upstream_bytes += 100;
@@ -153,7 +153,7 @@ TEST_F(ModelHealthTest, ABusyModelThatFailsItsProbesIsLeftAlone) {
 TEST_F(ModelHealthTest, AModelThatStallsAndFailsItsProbesIsRestarted) {
   setup.backend.failed_stop_wait = 90s;
   become_ready();
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   health_status = 500;
   look();
   for (int i = 0; i < 11; ++i) EXPECT_TRUE(asks_after(10s));
@@ -161,7 +161,7 @@ TEST_F(ModelHealthTest, AModelThatStallsAndFailsItsProbesIsRestarted) {
   for (int i = 0; i < 4; ++i) asks_after(10s);
   EXPECT_EQ(phase(), Phase::kStopping);
   EXPECT_THAT(model->service().last_error(),
-              AllOf(HasSubstr("it is unwell: 1 requests in flight and not a byte for"),
+              AllOf(HasSubstr("it is unwell: 1 requests at the server and not a byte for"),
                     HasSubstr("status 500 instead of 200")));
 }
 
@@ -263,14 +263,14 @@ TEST_F(ModelHealthTest, AnIdleModelThatFailsItIsRestarted) {
 TEST_F(ModelHealthTest, ADeadEngineBehindAHealthyFrontIsRestarted) {
   declare_canary();
   become_ready();
-  pulse.in_flight = 2;
+  pulse.at_server = 2;
   canary_answer.never = true;
   look();
   EXPECT_TRUE(sends_canary_after(121s));
   EXPECT_EQ(phase(), Phase::kReady);
   skip(31s);
   EXPECT_TRUE(reaches(Phase::kStopping)) << "its health says 200 all the time";
-  EXPECT_THAT(model->service().last_error(), HasSubstr("2 requests in flight and not a byte for"));
+  EXPECT_THAT(model->service().last_error(), HasSubstr("2 requests at the server and not a byte for"));
 }
 
 TEST_F(ModelHealthTest, TheNextLaunchHasNothingToDoWithAnOldCanary) {
@@ -283,7 +283,7 @@ TEST_F(ModelHealthTest, TheNextLaunchHasNothingToDoWithAnOldCanary) {
   skip(2s);
   print(kReadyLine);
   ASSERT_TRUE(reaches(Phase::kReady));
-  pulse.in_flight = 1;
+  pulse.at_server = 1;
   look();
   skip(40s);
   settle();
