@@ -41,8 +41,9 @@ void HealthLadder::probed(std::size_t probe, bool good, std::string_view reason,
   Row& row = rows_.at(probe);
   const ProbeDefinition& definition = policy_.probes[probe];
   if (good) {
-    row.failures = 0;
     if (++row.successes >= definition.successes) row.unready = false;
+    // One that is well and unwell by turns gets no request in, whose bytes would show anything.
+    if (!row.unready) row.failures = 0;
     return;
   }
   row.successes = 0;

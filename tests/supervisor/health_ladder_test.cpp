@@ -74,6 +74,21 @@ TEST_F(HealthLadderTest, IsReadyAgainAfterSoManyGoodAnswers) {
   EXPECT_EQ(standing(), Standing::kWell);
 }
 
+// Nothing is let in meanwhile, so no byte will ever show that it is well.
+TEST_F(HealthLadderTest, OneThatIsNeverWellForLongEnoughIsRestarted) {
+  policy.probes[0].successes = 2;
+  begin();
+  probe(false), probe(false);
+  EXPECT_EQ(standing(), Standing::kUnready);
+  probe(true);
+  EXPECT_EQ(standing(), Standing::kUnready);
+  probe(false);
+  EXPECT_EQ(standing(), Standing::kRestart);
+  begin();
+  for (int i = 0; i < 10; ++i) probe(false), probe(true);
+  EXPECT_EQ(standing(), Standing::kWell) << "it was well all the time";
+}
+
 TEST_F(HealthLadderTest, CountsEachProbeForItself) {
   policy.probes.resize(2);
   begin();
