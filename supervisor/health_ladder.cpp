@@ -22,19 +22,21 @@ void HealthLadder::ready(const Pulse& pulse, TimePoint now) {
   fatal_pattern_.clear();
   pulse_ = pulse;
   errors_before_ = pulse.upstream_failures;
-  moved_at_ = canary_at_ = now;
+  silence_ = {};
+  sampled_at_ = good_at_ = canary_at_ = now;
 }
 
 void HealthLadder::sampled(const Pulse& pulse, TimePoint now) {
   const bool good = pulse.served != pulse_.served || pulse.upstream_bytes != pulse_.upstream_bytes;
-  const bool began = pulse_.at_server == 0 && pulse.at_server > 0;
+  silence_ = good ? TimePoint::duration() : silence(now);
   pulse_ = pulse;
+  sampled_at_ = now;
   if (good) {
     errors_before_ = pulse.upstream_failures;
+    good_at_ = now;
     canary_ = {};
     for (Row& row : rows_) row.failures = 0, row.unready = false;
   }
-  if (good || began) moved_at_ = now;
 }
 
 void HealthLadder::probed(std::size_t probe, bool good, std::string_view reason, TimePoint now) {
@@ -61,6 +63,8 @@ void HealthLadder::canary_answered(bool good, std::string_view reason, TimePoint
   }
   canary_ = {};
   errors_before_ = pulse_.upstream_failures;
+  silence_ = {};
+  sampled_at_ = now;
   fatal_pattern_.clear();
 }
 
@@ -79,7 +83,7 @@ std::string HealthLadder::suspicion(TimePoint now) const {
   if (fatal_line_stands(now)) return "its log matches \"" + fatal_pattern_ + "\"";
   if (stalled(now))
     return fmt::format("{} requests at the server and not a byte for {} s", pulse_.at_server,
-                       std::chrono::duration_cast<std::chrono::seconds>(now - moved_at_).count());
+                       std::chrono::duration_cast<std::chrono::seconds>(silence(now)).count());
   return {};
 }
 
@@ -92,7 +96,7 @@ bool HealthLadder::wants_canary(TimePoint now) const {
     const bool fresh = fatal_line_stands(now) && canary_at_ <= fatal_at_;
     return fresh || now - canary_at_ >= kCanaryRetry;
   }
-  return pulse_.at_server == 0 && now - std::max(moved_at_, canary_at_) >= policy_.canary_interval;
+  return pulse_.at_server == 0 && now - std::max(good_at_, canary_at_) >= policy_.canary_interval;
 }
 
 bool HealthLadder::restarts(const Row& row, std::size_t probe) const {

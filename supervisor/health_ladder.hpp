@@ -7,8 +7,9 @@
 //                    answers them late, and killing it would cost every request in flight. What waits in
 //                    the proxy, for its turn or for the server's return, isn't one that the server has
 //   a probe fails    unready_failures in a row: nothing new is let in; failures in a row: restart
-//   stalled          requests in flight and no byte for `stall`: bad probes count, and the canary is sent
-//   idle             the canary is sent once in its interval
+//   stalled          it has requests and gives no good byte for `stall`: bad probes count, and the canary is
+//                    sent. It is one silence also where a client gives up in vain, and the next one comes
+//   idle             no request, and the canary is sent once in its interval after the last good byte
 //   its own errors   errors_in_a_row without a good answer between them: the canary decides, without one it
 //                    is restarted
 //   a fatal line     a pattern of fatal_after_ready: believed only when a probe or the canary fails within
@@ -71,7 +72,7 @@ class HealthLadder {
   Judgement judge(TimePoint now) const;
 
   bool busy(TimePoint now) const { return pulse_.at_server > 0 && !stalled(now); }
-  bool stalled(TimePoint now) const { return pulse_.at_server > 0 && now - moved_at_ >= policy_.stall; }
+  bool stalled(TimePoint now) const { return pulse_.at_server > 0 && silence(now) >= policy_.stall; }
 
  private:
   struct Row {  // of answers to one probe
@@ -80,6 +81,10 @@ class HealthLadder {
     std::string reason;
   };
   int errors() const { return static_cast<int>(pulse_.upstream_failures - errors_before_); }
+  // How long it has had requests, all together, since the last good byte or good canary.
+  TimePoint::duration silence(TimePoint now) const {
+    return pulse_.at_server > 0 ? silence_ + (now - sampled_at_) : silence_;
+  }
   bool fatal_line_stands(TimePoint now) const {
     return !fatal_pattern_.empty() && now - fatal_at_ <= kFatalWindow;
   }
@@ -93,8 +98,10 @@ class HealthLadder {
   Row canary_;
   Pulse pulse_;
   std::uint64_t errors_before_ = 0;  // upstream_failures at the last good answer
-  TimePoint moved_at_{};             // when a good byte came, or the first request after an idle time
-  TimePoint canary_at_{};            // when it answered last, or failed to
+  TimePoint sampled_at_{};
+  TimePoint::duration silence_{};  // up to then
+  TimePoint good_at_{};            // when a good byte came last
+  TimePoint canary_at_{};          // when it answered last, or failed to
   std::string fatal_pattern_;
   TimePoint fatal_at_{};
 };

@@ -32,6 +32,7 @@ class HealthLadderTest : public testing::Test {
     after(10s);
     ladder->probed(which, good, "status 503 instead of 200", now);
   }
+  void probe_now(bool good) { ladder->probed(0, good, "status 503 instead of 200", now); }
   void canary(bool good) { ladder->canary_answered(good, "no answer within 30000 ms", now); }
   void flow() { pulse.upstream_bytes += 10; }
   void fail(int requests) {
@@ -143,6 +144,35 @@ TEST_F(HealthLadderTest, ARequestThatStallsAndAFailingProbeRestart) {
   EXPECT_THAT(reason(), HasSubstr("status 503 instead of 200"));
 }
 
+// Each client gives up, and the next one comes at once: a server that answers nobody is no busy one.
+TEST_F(HealthLadderTest, RequestsThatNobodyAnswersAreOneSilence) {
+  for (const std::chrono::seconds patience : {3s, 30s, 100s}) {
+    begin();
+    const TimePoint began = now;
+    for (auto waited = 0s; standing() != Standing::kRestart && now - began < 1h; waited += 1s) {
+      pulse.at_server = waited % (patience + 1s) == patience ? 0 : 1;
+      after(1s);
+      if (pulse.at_server > 0 && waited % 10s == 0s) probe_now(false);
+    }
+    EXPECT_GT(now - began, 120s) << patience.count();
+    EXPECT_LT(now - began, 120s + 120s) << patience.count();
+  }
+}
+
+TEST_F(HealthLadderTest, AGoodByteBetweenClientsWhoGiveUpEndsTheSilence) {
+  begin();
+  for (int i = 0; i < 50; ++i) {
+    pulse.at_server = 1;
+    after(1s);
+    after(100s);
+    for (int failures = 0; failures < 3; ++failures) probe_now(false);
+    ASSERT_EQ(standing(), Standing::kWell) << i;
+    flow();
+    pulse.at_server = 0;
+    after(1s);
+  }
+}
+
 // A long image, or text that isn't streamed.
 TEST_F(HealthLadderTest, ASilentRequestAloneRestartsNothing) {
   begin();
@@ -215,9 +245,10 @@ TEST_F(HealthLadderTest, AGoodCanaryShowsThatASilentRequestIsMerelyLong) {
   EXPECT_TRUE(ladder->wants_canary(now));
   canary(true);
   EXPECT_EQ(standing(), Standing::kWell);
-  EXPECT_FALSE(ladder->wants_canary(now));
-  after(10s);
-  EXPECT_TRUE(ladder->wants_canary(now)) << "the stall goes on";
+  after(119s);
+  EXPECT_FALSE(ladder->wants_canary(now)) << "it works, and has its time anew";
+  after(1s);
+  EXPECT_TRUE(ladder->wants_canary(now)) << "the silence goes on";
 }
 
 TEST_F(HealthLadderTest, ABusyServersLateCanarySaysNothing) {
@@ -228,6 +259,22 @@ TEST_F(HealthLadderTest, ABusyServersLateCanarySaysNothing) {
   after(1s);
   for (int i = 0; i < 10; ++i) canary(false);
   EXPECT_EQ(standing(), Standing::kWell);
+}
+
+TEST_F(HealthLadderTest, ClientsWhoGiveUpAndComeAgainDoNotPutTheCanaryOff) {
+  policy.has_canary = true;
+  begin();
+  for (int i = 0; i < 12; ++i) {
+    pulse.at_server = 1;
+    after(1s);
+    after(3s);
+    EXPECT_FALSE(ladder->wants_canary(now)) << i;
+    pulse.at_server = 0;
+    after(1s);
+    EXPECT_EQ(ladder->wants_canary(now), i == 11) << i;
+  }
+  for (int i = 0; i < 3; ++i) canary(false), after(10s);
+  EXPECT_EQ(standing(), Standing::kRestart);
 }
 
 TEST_F(HealthLadderTest, AServerThatWorksOnOneAtATimeGetsNoCanaryBesideARequest) {
