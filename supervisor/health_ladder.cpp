@@ -28,6 +28,7 @@ void HealthLadder::ready(const Pulse& pulse, TimePoint now) {
 
 void HealthLadder::sampled(const Pulse& pulse, TimePoint now) {
   const bool good = pulse.served != pulse_.served || pulse.upstream_bytes != pulse_.upstream_bytes;
+  const bool was_erring = erring();
   silence_ = good ? TimePoint::duration() : silence(now);
   pulse_ = pulse;
   sampled_at_ = now;
@@ -37,6 +38,7 @@ void HealthLadder::sampled(const Pulse& pulse, TimePoint now) {
     canary_ = {};
     for (Row& row : rows_) row.failures = 0, row.unready = false;
   }
+  if (erring() && !was_erring) erring_at_ = now;
 }
 
 void HealthLadder::probed(std::size_t probe, bool good, std::string_view reason, TimePoint now) {
@@ -78,8 +80,7 @@ void HealthLadder::saw_fatal_line(std::string_view pattern, TimePoint now) {
 }
 
 std::string HealthLadder::suspicion(TimePoint now) const {
-  if (errors() >= policy_.errors_in_a_row)
-    return fmt::format("{} answers in a row were its own errors", errors());
+  if (erring()) return fmt::format("{} answers in a row were its own errors", errors());
   if (fatal_line_stands(now)) return "its log matches \"" + fatal_pattern_ + "\"";
   if (stalled(now))
     return fmt::format("{} requests at the server and not a byte for {} s", pulse_.at_server,
@@ -93,8 +94,9 @@ bool HealthLadder::wants_canary(TimePoint now) const {
   const bool doubtful = !suspicion(now).empty() || canary_.failures > 0;
   if (doubtful) {
     // The first doubt is looked into at once.
-    const bool fresh = fatal_line_stands(now) && canary_at_ <= fatal_at_;
-    return fresh || now - canary_at_ >= kCanaryRetry;
+    const bool fresh_line = fatal_line_stands(now) && canary_at_ <= fatal_at_;
+    const bool fresh_row = erring() && canary_.failures == 0;
+    return fresh_line || fresh_row || now - canary_at_ >= kCanaryRetry;
   }
   return pulse_.at_server == 0 && now - std::max(good_at_, canary_at_) >= policy_.canary_interval;
 }
@@ -116,8 +118,12 @@ Judgement HealthLadder::judge(TimePoint now) const {
     if (erring || (!busy(now) && (!suspected.empty() || canary_.failures >= allowed)))
       return {Standing::kRestart, line, because + "canary: " + in_a_row(canary_.reason, canary_.failures)};
   }
+  // It has no turn beside a request, and requests may come without end.
+  const bool kept_free = policy_.has_canary && policy_.serial && erring();
+  if (kept_free && pulse_.at_server > 0 && now - erring_at_ >= policy_.stall)
+    return {Standing::kRestart, false, suspected + "; the canary got no turn"};
   if (!policy_.has_canary) {
-    if (errors() >= policy_.errors_in_a_row) return {Standing::kRestart, false, suspected};
+    if (erring()) return {Standing::kRestart, false, suspected};
     if (line && errors() >= kErrorsWithFatalLine)
       return {Standing::kRestart, true, fmt::format("{}; {} errors in a row", suspected, errors())};
   }
@@ -126,6 +132,7 @@ Judgement HealthLadder::judge(TimePoint now) const {
     if (restarts(row, i) || (line && row.failures > 0))
       return {Standing::kRestart, line, because + in_a_row(row.reason, row.failures)};
   }
+  if (kept_free) return {Standing::kUnready, false, suspected + "; it is kept free for the canary"};
   for (const Row& row : rows_)
     if (row.unready) return {Standing::kUnready, false, because + in_a_row(row.reason, row.failures)};
   return {};

@@ -11,7 +11,8 @@
 //                    sent. It is one silence also where a client gives up in vain, and the next one comes
 //   idle             no request, and the canary is sent once in its interval after the last good byte
 //   its own errors   errors_in_a_row without a good answer between them: the canary decides, without one it
-//                    is restarted
+//                    is restarted. A server that works on one at a time gets nothing new until the canary has
+//                    had its turn, and is restarted where that takes longer than `stall`
 //   a fatal line     a pattern of fatal_after_ready: believed only when a probe or the canary fails within
 //                    kFatalWindow, or kErrorsWithFatalLine answers in a row are errors and there is no
 //                    canary. A client can make a server print a line; he can't make it ill with one.
@@ -61,6 +62,7 @@ class HealthLadder {
   // Until the first, and after gone(), it is well whatever comes.
   void ready(const Pulse& pulse, TimePoint now);
   void gone() { armed_ = false; }
+  void set_serial(bool serial) { policy_.serial = serial; }
   bool armed() const { return armed_; }
 
   void sampled(const Pulse& pulse, TimePoint now);  // about once a second
@@ -81,6 +83,7 @@ class HealthLadder {
     std::string reason;
   };
   int errors() const { return static_cast<int>(pulse_.upstream_failures - errors_before_); }
+  bool erring() const { return errors() >= policy_.errors_in_a_row; }
   // How long it has had requests, all together, since the last good byte or good canary.
   TimePoint::duration silence(TimePoint now) const {
     return pulse_.at_server > 0 ? silence_ + (now - sampled_at_) : silence_;
@@ -98,6 +101,7 @@ class HealthLadder {
   Row canary_;
   Pulse pulse_;
   std::uint64_t errors_before_ = 0;  // upstream_failures at the last good answer
+  TimePoint erring_at_{};            // when the row of errors that stands had got long enough
   TimePoint sampled_at_{};
   TimePoint::duration silence_{};  // up to then
   TimePoint good_at_{};            // when a good byte came last

@@ -336,6 +336,52 @@ TEST_F(HealthLadderTest, WithACanaryItDecidesAboutARowOfErrors) {
   EXPECT_EQ(standing(), Standing::kRestart);
 }
 
+// It is never idle while clients queue up: nothing new is let in for as long as that takes.
+TEST_F(HealthLadderTest, AServerThatWorksOnOneAtATimeIsKeptFreeForTheCanaryAfterARowOfErrors) {
+  policy.has_canary = policy.serial = true;
+  for (const bool well : {true, false}) {
+    begin();
+    pulse.at_server = 1;
+    after(1s);
+    fail(9);
+    EXPECT_EQ(standing(), Standing::kWell);
+    fail(1);
+    EXPECT_FALSE(ladder->wants_canary(now)) << "it would wait behind the request";
+    EXPECT_EQ(standing(), Standing::kUnready);
+    EXPECT_EQ(reason(), "10 answers in a row were its own errors; it is kept free for the canary");
+    pulse.at_server = 0;
+    after(1s);
+    EXPECT_TRUE(ladder->wants_canary(now)) << "however short a time ago it was asked last";
+    EXPECT_EQ(standing(), Standing::kUnready);
+    canary(well);
+    EXPECT_EQ(standing(), well ? Standing::kWell : Standing::kRestart);
+  }
+}
+
+TEST_F(HealthLadderTest, TheCanaryOfAServerThatWorksOnOneAtATimeIsNotWaitedForLongerThanAStall) {
+  policy.has_canary = policy.serial = true;
+  begin();
+  after(1h);
+  pulse.at_server = 1;
+  fail(10);
+  after(119s);
+  EXPECT_EQ(standing(), Standing::kUnready);
+  after(1s);
+  EXPECT_EQ(standing(), Standing::kRestart);
+  EXPECT_EQ(reason(), "10 answers in a row were its own errors; the canary got no turn");
+}
+
+TEST_F(HealthLadderTest, OneAtATimeIsSetWhileItRuns) {
+  policy.has_canary = true;
+  begin();
+  pulse.at_server = 1;
+  after(1s);
+  fail(10);
+  EXPECT_TRUE(ladder->wants_canary(now));
+  ladder->set_serial(true);
+  EXPECT_FALSE(ladder->wants_canary(now));
+}
+
 // ---- fatal lines
 
 TEST_F(HealthLadderTest, AFatalLineAloneIsNotBelieved) {
