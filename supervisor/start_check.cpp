@@ -39,6 +39,14 @@ Result<void> check_server_ports(const Settings& settings, const BackendDefinitio
   return {};
 }
 
+Result<void> check_reloaded_ports(const Settings& present, const BackendDefinition& present_backend,
+                                  const Settings& read, const BackendDefinition& read_backend) {
+  if (Result<void> checked = check_server_ports(read, read_backend); !checked) return checked;
+  BackendDefinition applied = read_backend;
+  applied.server = present_backend.server;
+  return check_server_ports(present, applied);
+}
+
 Result<void> check_public_key_file(const Settings& settings) {
   const std::string& source = settings.public_key;
   if (source.empty() || parse_url(source)) return {};

@@ -2,6 +2,7 @@
 
 #include "common/logging.hpp"
 #include "supervisor/reload_plan.hpp"
+#include "supervisor/start_check.hpp"
 
 namespace cppworker {
 namespace {
@@ -46,6 +47,8 @@ bool reload(WorkerParts& parts, const ReadSettings& read_settings) {
   if (!read) return refuse(read.error());
   Result<BackendDefinition> backend = load_backend(parts.backend.folder);
   if (!backend) return refuse(backend.error());
+  if (Result<void> checked = check_reloaded_ports(parts.settings, parts.backend, *read, *backend); !checked)
+    return refuse(checked.error());
   ReloadPlan plan = plan_reload(parts.settings, parts.backend, *read, *backend);
   if (plan.replace_proxy) {
     if (const std::string why = parts.proxy->hindrance(); !why.empty()) return wait(why);

@@ -75,6 +75,30 @@ TEST_F(ServerPorts, AreAlsoThoseBesideTheServers) {
   EXPECT_THAT(refusal(), HasSubstr("puts the server of /stream on port 3001"));
 }
 
+// An endpoint's server comes with a reload: on the worker's own port the proxy would forward to itself.
+TEST_F(ServerPorts, AreAskedAgainByAReload) {
+  const auto reload = [&](const Settings& read, const BackendDefinition& read_backend) {
+    return refusal_of(check_reloaded_ports(settings, backend, read, read_backend));
+  };
+  EndpointDefinition stream;
+  stream.path = "/stream";
+  stream.server = *parse_url("http://127.0.0.1:3000");
+  BackendDefinition changed = backend;
+  changed.endpoints.push_back(stream);
+  EXPECT_EQ(reload(settings, backend), "(taken)");
+  EXPECT_THAT(reload(settings, changed), HasSubstr("puts the server of /stream on port 3000"));
+  Settings moved = settings;
+  moved.port = 4000;
+  EXPECT_THAT(reload(moved, changed), HasSubstr("/port (WORKER_PORT)")) << "3000 is ours until the restart";
+  moved.port = 5001;
+  EXPECT_THAT(reload(moved, backend), HasSubstr("port 5001")) << "the next start would be refused";
+  // Both are for the restart, and go together.
+  changed = backend;
+  changed.server = *parse_url("http://127.0.0.1:3000");
+  moved.port = 4000;
+  EXPECT_EQ(reload(moved, changed), "(taken)");
+}
+
 class KeyFileAtStart : public testing::Test {
  protected:
   std::string refusal() { return refusal_of(check_public_key_file(settings)); }
