@@ -54,6 +54,9 @@ class HealthWatch {
   void ready();
   void gone();
 
+  // Whether the server works on one request at a time; it may change while it runs.
+  void set_serial(bool serial) { ladder_.set_serial(serial); }
+
   void saw_line(std::string_view line);
   void saw_fatal_line(std::string_view pattern);
 

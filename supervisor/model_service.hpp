@@ -73,6 +73,9 @@ class ModelService {
   // Why it doesn't admit though it is ready; empty when there is no reason.
   const std::string& unwell() const { return unwell_; }
 
+  // How many requests it takes at once has changed; 0: any number.
+  void set_concurrency(int most) { health_.set_serial(most == 1); }
+
   // Somebody else has moved the log files.
   void reopen_logs() { log_.reopen(); }
 

@@ -7,12 +7,20 @@
 namespace cppworker {
 namespace {
 
+// It is the proxy that lets so many in, and the watch over the model that goes by it.
+void set_concurrency(WorkerParts& parts, int most) {
+  parts.backend.max_concurrency = most;
+  parts.model->set_concurrency(most);
+}
+
 // On an error the settings of before are in their place again, as they are when the new proxy fails later:
 // the file is what a proxy that crashes next year is started with.
 Result<void> replace_proxy(WorkerParts& parts, const ProxySettings& settings) {
-  auto go_back = [&parts, before = parts.settings.proxy, document = parts.backend.document] {
+  auto go_back = [&parts, before = parts.settings.proxy, document = parts.backend.document,
+                  concurrency = parts.backend.max_concurrency] {
     parts.settings.proxy = before;
     parts.backend.document = document;
+    set_concurrency(parts, concurrency);
     if (Result<void> written = write_proxy_settings(parts); !written)
       spdlog::error("{}", written.error().message);
   };
@@ -56,6 +64,7 @@ bool reload(WorkerParts& parts, const ReadSettings& read_settings) {
   }
   parts.settings = std::move(plan.settings);
   parts.backend.document = std::move(plan.document);
+  set_concurrency(parts, backend->max_concurrency);
   spdlog::set_level(spdlog::level::from_str(parts.settings.log_level));
   parts.client.use(parts.settings.report_addresses);
   log_what_changed(plan);
