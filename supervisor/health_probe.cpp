@@ -75,17 +75,13 @@ Awaitable<std::string> try_connection(Url server) {
   co_return "cannot connect to " + server.authority() + ": " + error.message();
 }
 
-// A command's run, shared with its callbacks.
-struct CommandRun {
-  std::optional<ExitStatus> status;
-  std::string output;  // its end
-
-  std::string objection() const {
-    if (status->clean()) return {};
-    const std::string said = printable(trim(output), kKeptOutput);
-    return status->text() + (said.empty() ? "" : ": " + said);
-  }
-};
+std::string objection(const CommandEnd& end, const std::string& output, std::chrono::milliseconds timeout) {
+  if (end.cancelled) return "it was cancelled";
+  if (!end.status) return out_of_time(timeout);
+  if (end.status->clean()) return {};
+  const std::string said = printable(trim(output), kKeptOutput);
+  return end.status->text() + (said.empty() ? "" : ": " + said);
+}
 
 }  // namespace
 
@@ -104,33 +100,25 @@ Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout
   co_return answer_of(problem.value_or(out_of_time(timeout)), start);
 }
 
-Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command, std::string tree_mark,
-                                         std::chrono::milliseconds timeout, LaunchRecords* records) {
+Awaitable<HealthAnswer> probe_by_command(CommandRunner& commands, ProcessSpec spec, std::string tree_mark,
+                                         std::chrono::milliseconds timeout) {
   const auto start = std::chrono::steady_clock::now();
-  auto run = std::make_shared<CommandRun>();
-  auto ended = std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, timeout);
-  ProcessCallbacks callbacks;
-  callbacks.on_output = [run](OutputStream, std::string_view bytes) {
-    run->output += bytes;
-    if (run->output.size() > kKeptOutput) run->output.erase(0, run->output.size() - kKeptOutput);
+  Awaitable<std::string> looking = commands.look_at_left(spec.name);
+  const std::string left = co_await std::move(looking);
+  if (!left.empty()) co_return answer_of("not asked: " + left + " of an earlier one can't be ended", start);
+  const auto output = std::make_shared<std::string>();
+  Command command;
+  command.spec = std::move(spec);
+  command.tree_mark = std::move(tree_mark);
+  command.timeout = timeout;
+  command.on_output = [output](OutputStream, std::string_view bytes) {
+    *output += bytes;
+    if (output->size() > kKeptOutput) output->erase(0, output->size() - kKeptOutput);
   };
-  callbacks.on_exit = [run, ended](ExitStatus status) {
-    run->status = status;
-    ended->cancel();
-  };
-  if (records != nullptr) records->begin({.service = command.name, .mark = tree_mark});
-  auto child = processes.spawn(std::move(command), std::move(callbacks));
-  if (!child) {
-    if (records != nullptr) records->end(tree_mark);
-    co_return answer_of(child.error().message, start);
-  }
-  co_await ended->async_wait(kTuple);
-  HealthAnswer answer = answer_of(run->status ? run->objection() : out_of_time(timeout), start);
-  ProcessTree tree;
-  tree.mark = tree_mark;
-  tree.leader = (*child)->pid();
-  Awaitable<Result<std::vector<ProcessInfo>>> ending = end_remains("health command", tree, records);
-  co_await std::move(ending);
+  Awaitable<Result<CommandEnd>> running = commands.run(std::move(command));
+  const Result<CommandEnd> end = co_await std::move(running);
+  HealthAnswer answer = answer_of(end ? objection(*end, *output, timeout) : end.error().message, start);
+  answer.not_started = !end;
   co_return answer;
 }
 

@@ -8,8 +8,7 @@
 #include "common/async.hpp"
 #include "common/http_client.hpp"
 #include "common/url.hpp"
-#include "supervisor/launch_records.hpp"
-#include "supervisor/process_runner.hpp"
+#include "supervisor/command_runner.hpp"
 
 namespace cppworker {
 
@@ -31,6 +30,7 @@ struct HealthAnswer {
   Health health = Health::kUnhealthy;
   std::string reason{};  // when unhealthy: "status 503 instead of 200"
   std::chrono::milliseconds took{0};
+  bool not_started = false;  // there was no question: the command couldn't be started
 
   bool ok() const { return health == Health::kHealthy; }
 };
@@ -40,9 +40,10 @@ Awaitable<HealthAnswer> probe_health(HealthProbe probe);
 Awaitable<HealthAnswer> probe_port(Url server, std::chrono::milliseconds timeout);
 // Healthy when it ends with 0; it is killed when the time is over. Whatever it has started is ended with it,
 // in either case: a command that leaves something in the background every ten seconds would fill the machine.
-// `tree_mark` is the one in its environment, and its own; `records`: where it is written down while it runs.
-Awaitable<HealthAnswer> probe_by_command(ProcessRunner& processes, ProcessSpec command, std::string tree_mark,
-                                         std::chrono::milliseconds timeout, LaunchRecords* records = nullptr);
+// Where something of an earlier one withstands SIGKILL, it isn't run, and the answer names that. `tree_mark`
+// is the one in its environment, and its own.
+Awaitable<HealthAnswer> probe_by_command(CommandRunner& commands, ProcessSpec spec, std::string tree_mark,
+                                         std::chrono::milliseconds timeout);
 // A request that does real work; no line of its 2xx answer may begin with one of `failure_lines`.
 Awaitable<HealthAnswer> probe_by_request(HttpRequest request, std::vector<std::string> failure_lines,
                                          std::chrono::milliseconds timeout);

@@ -5,7 +5,6 @@
 
 #include "common/logging.hpp"
 #include "launchers/payload_template.hpp"
-#include "supervisor/environment.hpp"
 
 namespace cppworker {
 namespace {
@@ -38,8 +37,8 @@ void rethrow(std::exception_ptr error) {
 
 }  // namespace
 
-HealthWatch::HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthWatchSetup setup)
-    : io_(io), processes_(processes), setup_(std::move(setup)), ladder_(complete(setup_)) {
+HealthWatch::HealthWatch(asio::io_context& io, HealthWatchSetup setup)
+    : io_(io), setup_(std::move(setup)), ladder_(complete(setup_)) {
   for (std::size_t i = 0; i < 2 + setup_.others.size(); ++i)
     timers_.push_back(std::make_unique<asio::steady_timer>(io));
   for (const ProbeDefinition& probe : setup_.others)
@@ -114,9 +113,8 @@ Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
       break;
     }
     case ProbeDefinition::Kind::kCommand: {
-      const std::string mark = make_tree_mark();
-      ProcessSpec command = setup_.make_command(probe.command, mark);
-      answer = co_await probe_by_command(processes_, std::move(command), mark, probe.timeout, setup_.records);
+      Awaitable<HealthAnswer> asking = setup_.ask_command(probe);
+      answer = co_await std::move(asking);
       break;
     }
     case ProbeDefinition::Kind::kLogSilence: {

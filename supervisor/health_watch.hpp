@@ -33,10 +33,8 @@ struct HealthWatchSetup {
   std::vector<std::string> canary_failure_lines{};
   Url server{};
 
-  // The process for a probe by command, with that mark in its environment.
-  std::function<ProcessSpec(const std::vector<std::string>& command, const std::string& tree_mark)>
-      make_command{};
-  LaunchRecords* records = nullptr;                // where it is written down; nullptr: nowhere
+  // Asks by that command.
+  std::function<Awaitable<HealthAnswer>(const ProbeDefinition& probe)> ask_command{};
   std::function<Pulse()> pulse{};                  // empty: nothing is known of the traffic
   std::function<bool()> awaited{};                 // whether the first probe's answer is wanted before ready
   std::function<void(bool well)> answered{};       // that answer; well: `successes` good ones in a row
@@ -45,7 +43,7 @@ struct HealthWatchSetup {
 
 class HealthWatch {
  public:
-  HealthWatch(asio::io_context& io, ProcessRunner& processes, HealthWatchSetup setup);
+  HealthWatch(asio::io_context& io, HealthWatchSetup setup);
 
   // Starts its loops.
   void run();
@@ -71,7 +69,6 @@ class HealthWatch {
   void hurry();
 
   asio::io_context& io_;
-  ProcessRunner& processes_;
   HealthWatchSetup setup_;
   HealthLadder ladder_;
   std::uint64_t launch_ = 0;

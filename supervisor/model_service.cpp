@@ -92,7 +92,7 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   auto matcher = LogMatcher::compile(patterns_of(setup.backend.log));
   if (!matcher) return matcher.error();
   ServicePolicy policy = policy_of(setup);
-  std::unique_ptr<ModelService> made(new ModelService(io, processes, std::move(setup), std::move(*matcher)));
+  std::unique_ptr<ModelService> made(new ModelService(io, std::move(setup), std::move(*matcher)));
   ModelService* self = made.get();
   ServiceHooks hooks;
   hooks.make_spec = [self](const std::string& mark) { return self->make_spec(mark); };
@@ -133,14 +133,13 @@ Result<std::unique_ptr<ModelService>> ModelService::make(asio::io_context& io, P
   return made;
 }
 
-ModelService::ModelService(asio::io_context& io, ProcessRunner& processes, ModelServiceSetup setup,
-                           LogMatcher matcher)
+ModelService::ModelService(asio::io_context& io, ModelServiceSetup setup, LogMatcher matcher)
     : io_(io),
       setup_(std::move(setup)),
       matcher_(std::move(matcher)),
       readiness_(matcher_.has_ready_pattern()),
       startup_(setup_.backend.startup.no_progress),
-      health_(io, processes, make_watch()),
+      health_(io, make_watch()),
       log_(setup_.run_dir + "/logs/model.log", setup_.log_limits, setup_.log_system) {
   const std::string file = setup_.log_file.value_or(setup_.backend.log.file);
   if (setup_.log_child_lines)
@@ -252,15 +251,15 @@ HealthWatchSetup ModelService::make_watch() {
       watch.canary_failure_lines = endpoint->failure_lines;
   watch.server = setup_.server;
   watch.pulse = setup_.pulse;
-  watch.records = setup_.records;
-  watch.make_command = [this](const std::vector<std::string>& command, const std::string& tree_mark) {
+  watch.ask_command = [this](const ProbeDefinition& probe) {
+    const std::string mark = make_tree_mark();
     ProcessSpec spec;
     spec.name = "health command";
-    spec.program = command.front();
-    spec.args.assign(command.begin() + 1, command.end());
-    spec.environment = child_environment(own_environment(),
-                                         {{"SERVER_PORT", std::to_string(setup_.server.port)}}, tree_mark);
-    return spec;
+    spec.program = probe.command.front();
+    spec.args.assign(probe.command.begin() + 1, probe.command.end());
+    spec.environment =
+        child_environment(own_environment(), {{"SERVER_PORT", std::to_string(setup_.server.port)}}, mark);
+    return probe_by_command(service_->commands(), std::move(spec), mark, probe.timeout);
   };
   watch.awaited = [this] { return readiness_.awaits_health(); };
   watch.answered = [this](bool well) {

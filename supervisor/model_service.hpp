@@ -83,7 +83,7 @@ class ModelService {
   void watch();
 
  private:
-  ModelService(asio::io_context& io, ProcessRunner& processes, ModelServiceSetup setup, LogMatcher matcher);
+  ModelService(asio::io_context& io, ModelServiceSetup setup, LogMatcher matcher);
   Result<ProcessSpec> make_spec(const std::string& tree_mark);
   void on_output(OutputStream stream, std::string_view bytes);
   void on_line(std::string_view line);

@@ -38,7 +38,8 @@ Service::Service(asio::io_context& io, ProcessRunner& processes, std::string nam
       hooks_(std::move(hooks)),
       deadline_(io),
       next_look_(io),
-      hook_runner_(io, processes, hooks_.records, hooks_.hook_variables, hooks_.sweep) {}
+      commands_(io, processes, hooks_.records, hooks_.sweep),
+      hook_runner_(commands_, hooks_.hook_variables) {}
 
 void Service::post(ServiceEventKind kind) {
   asio::post(io_, [this, kind] { process({kind}); });
@@ -47,7 +48,7 @@ void Service::post(ServiceEventKind kind) {
 void Service::process(ServiceEvent event) {
   if (event.kind == ServiceEventKind::kHurry) {
     hurried_ = true;
-    hook_runner_.cancel();
+    commands_.cancel();
   }
   event.jitter = std::uniform_real_distribution<double>(-1, 1)(random_);
   ServicePhase before = state_.phase;
@@ -117,7 +118,7 @@ void Service::perform(const ServiceAction& action) {
     case ServiceActionKind::kStopStep:
       return take_stop_step(action);
     case ServiceActionKind::kSendKill:
-      if (!child_) return hook_runner_.cancel();
+      if (!child_) return commands_.cancel();
       child_->signal_group(SIGKILL);
       child_->signal_leader(SIGKILL);
       return;
@@ -154,7 +155,7 @@ void Service::perform(const ServiceAction& action) {
 }
 
 void Service::take_stop_step(const ServiceAction& action) {
-  if (!child_) return hook_runner_.cancel();  // pre_start still runs
+  if (!child_) return commands_.cancel();  // pre_start still runs
   const StopStep& step = policy_.stop[action.step];
   if (hooks_.has_served) hooks_.has_served();  // what it served before doesn't count
   if (action.step > 0 && policy_.stop[action.step - 1].to != StopStep::To::kHook)
@@ -259,8 +260,8 @@ void Service::spawn() {
 
 Awaitable<> Service::prepare_launch() {
   Result<void> prepared = co_await hook_runner_.run("pre_start", *hooks_.programs.pre_start, hook_facts());
-  if (!hook_runner_.clean()) {
-    survivors_ = hook_runner_.survivors();
+  if (!commands_.clean()) {
+    survivors_ = commands_.survivors();
     reason_ = prepared ? "its hook pre_start has left what can't be ended" : prepared.error().message;
     post(ServiceEventKind::kTreeSurvives);
     co_return;
@@ -371,23 +372,23 @@ void Service::look_again() {
   });
 }
 
-// What hooks still do beside a process that is gone is of no use to anybody.
+// What hooks and health commands still do beside a process that is gone is of no use to anybody.
 Awaitable<> Service::sweep() {
-  hook_runner_.cancel();
+  commands_.cancel();
   Awaitable<Result<std::vector<ProcessInfo>>> sweeping = hooks_.sweep(tree(), known_, kSweepLimit);
   Result<std::vector<ProcessInfo>> left = co_await std::move(sweeping);
   if (!left) spdlog::error("{}: cannot see whether anything is left of it: {}", name_, left.error().message);
   const bool gone = left && left->empty();
   survivors_ = left ? std::move(*left) : std::vector<ProcessInfo>();
-  co_await hook_runner_.end_all();
-  if (gone && hook_runner_.clean()) {
+  co_await commands_.end_all();
+  if (gone && commands_.clean()) {
     child_.reset();
     forget_launch();
     co_await run_post_exit();
   }
-  const std::vector<ProcessInfo> of_hooks = hook_runner_.survivors();
-  survivors_.insert(survivors_.end(), of_hooks.begin(), of_hooks.end());
-  const bool empty = gone && hook_runner_.clean();
+  const std::vector<ProcessInfo> of_commands = commands_.survivors();
+  survivors_.insert(survivors_.end(), of_commands.begin(), of_commands.end());
+  const bool empty = gone && commands_.clean();
   process({empty ? ServiceEventKind::kTreeEmpty : ServiceEventKind::kTreeSurvives});
 }
 

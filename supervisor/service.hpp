@@ -52,7 +52,7 @@ struct ServiceHooks {
   std::string memory_group{};
   std::function<void(PostMortem&)> on_failure{};  // it has just failed: add what is in flight
   std::function<void(PostMortem)> on_failed{};    // the run is over: add the last lines, and keep it
-  SweepTree sweep = sweep_tree;                   // as in HookRunner
+  SweepTree sweep = sweep_tree;                   // as in CommandRunner
 };
 
 // The last run that ended badly, for whoever asks later: it outlives the runs that went well.
@@ -86,8 +86,10 @@ class Service {
   const std::map<std::string, std::uint64_t>& failures() const { return failures_; }
   // "the model ended: signal 9 (SIGKILL)"; empty while well. Cleared when ready.
   const std::string& last_error() const { return last_error_; }
-  // To be awaited by who is about to end: of a stuck service hooks may still run.
-  Awaitable<> end_hooks() { return hook_runner_.end_all(); }
+  // What runs beside it, and ends with its launch: its hooks, and whatever its owner runs there.
+  CommandRunner& commands() { return commands_; }
+  // To be awaited by who is about to end: of a stuck service some may still run.
+  Awaitable<> end_commands() { return commands_.end_all(); }
   // Why the next post() comes, for messages: "health: no answer …".
   void set_reason(std::string reason) { reason_ = std::move(reason); }
 
@@ -144,6 +146,7 @@ class Service {
   std::map<std::string, std::uint64_t> failures_;
   asio::steady_timer deadline_;
   asio::steady_timer next_look_;
+  CommandRunner commands_;
   HookRunner hook_runner_;
   std::mt19937 random_{std::random_device{}()};
 };

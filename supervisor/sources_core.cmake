@@ -3,6 +3,7 @@ set(CPPWORKER_SUPERVISOR_CORE_SOURCES
   benchmark.cpp
   benchmark_key.cpp
   cgroup_files.cpp
+  command_runner.cpp
   environment.cpp
   exit_status.cpp
   file_watch.cpp

@@ -71,7 +71,7 @@ Awaitable<> WorkerStop::run() {
   parts_.model->service().post(ServiceEventKind::kWantDown);
   if (hurried_) parts_.model->service().post(ServiceEventKind::kHurry);
   co_await wait_for([this] { return is_over(parts_.model->service().state().phase); });
-  co_await parts_.model->service().end_hooks();
+  co_await parts_.model->service().end_commands();
   parts_.proxy->stop();
   if (hurried_) parts_.proxy->hurry();
   co_await wait_for([this] { return parts_.proxy->is_over(); });

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "common/text.hpp"
 #include "supervisor/environment.hpp"
 #include "tests/supervisor/http_stub.hpp"
@@ -12,7 +14,9 @@ namespace cppworker {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class HealthProbeTest : public testing::Test {
  protected:
@@ -118,7 +122,7 @@ class CommandProbeTest : public ProcessTest {
     spec.program = "/bin/sh";
     spec.args = {"-c", script};
     spec.environment = child_environment(own_environment(), {}, mark);
-    return run_coroutine(io, probe_by_command(*processes, spec, mark, timeout));
+    return run_coroutine(io, probe_by_command(commands, spec, mark, timeout));
   }
   // The pid that the command has written, and whose process isn't there any more.
   bool is_gone(const std::string& file) {
@@ -131,6 +135,12 @@ class CommandProbeTest : public ProcessTest {
 
   asio::io_context io;
   std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
+  CommandRunner commands{
+      io, *processes, nullptr,
+      [this](ProcessTree tree, std::set<ProcessKey> known, std::chrono::milliseconds limit) {
+        return sweep(std::move(tree), std::move(known), limit);
+      }};
+  SweepTree sweep = sweep_tree;
   const std::string mark = make_tree_mark();
   TemporaryFolder folder;
 };
@@ -161,8 +171,34 @@ TEST_F(CommandProbeTest, WhatCannotBeStartedIsUnhealthy) {
   ProcessSpec spec;
   spec.name = "probe";
   spec.program = "/no/such/program";
-  EXPECT_THAT(run_coroutine(io, probe_by_command(*processes, spec, mark, 1s)).reason,
-              HasSubstr("cannot start the probe"));
+  const HealthAnswer answer = run_coroutine(io, probe_by_command(commands, spec, mark, 1s));
+  EXPECT_THAT(answer.reason, HasSubstr("cannot start the probe"));
+  EXPECT_TRUE(answer.not_started);
+  EXPECT_FALSE(probe("exit 1").not_started);
+}
+
+// Symptom: a command that a dead file system held got a second one beside it, every ten seconds.
+TEST_F(CommandProbeTest, IsNotAskedBesideAnEarlierOneThatCannotBeEnded) {
+  sweep = [](ProcessTree tree, std::set<ProcessKey>,
+             std::chrono::milliseconds) -> Awaitable<Result<std::vector<ProcessInfo>>> {
+    ProcessInfo held;
+    held.pid = tree.leader;
+    held.state = 'D';
+    held.comm = "nvidia-smi";
+    std::vector<ProcessInfo> left = {held};
+    co_return left;
+  };
+  EXPECT_TRUE(probe("exit 0").ok());
+  const HealthAnswer answer = probe("touch " + (folder / "asked"));
+  EXPECT_THAT(answer.reason, AllOf(StartsWith("not asked: process "), HasSubstr("(nvidia-smi, state D)"),
+                                   HasSubstr("can't be ended")));
+  EXPECT_FALSE(answer.not_started);
+  EXPECT_FALSE(std::filesystem::exists(folder / "asked"));
+  EXPECT_EQ(commands.survivors().size(), 1u);
+  sweep = sweep_tree;
+  EXPECT_TRUE(probe("touch " + (folder / "asked")).ok()) << "the file system is back";
+  EXPECT_TRUE(std::filesystem::exists(folder / "asked"));
+  EXPECT_TRUE(commands.clean());
 }
 
 }  // namespace

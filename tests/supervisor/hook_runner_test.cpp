@@ -58,7 +58,8 @@ class HookRunnerTest : public ProcessTest {
   std::unique_ptr<ProcessRunner> processes = make_process_runner(io);
   OrphanReaper reaper{io, [this](pid_t pid) { return processes->owns(pid); }};
   LaunchRecords records{folder / "launches.json"};
-  HookRunner runner{io, *processes, &records};
+  CommandRunner commands{io, *processes, &records};
+  HookRunner runner{commands};
   std::optional<std::string> outcome;
 };
 
@@ -106,7 +107,7 @@ TEST_F(HookRunnerTest, IsWrittenDownWhileItRuns) {
   ASSERT_EQ(records.all().size(), 1u);
   EXPECT_EQ(records.all()[0].service, "hook pre_start");
   EXPECT_EQ(records.all()[0].pid, std::atoi(written().c_str()));
-  runner.cancel();
+  commands.cancel();
   ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
   EXPECT_TRUE(records.all().empty());
 }
@@ -116,12 +117,12 @@ TEST_F(HookRunnerTest, CanBeAwaitedUntilNothingOfAnyHookIsLeft) {
   ASSERT_TRUE(run_until(io, [&] { return written().ends_with("\n"); }));
   const pid_t escaped = std::atoi(written().c_str());
   bool ended = false;
-  asio::co_spawn(io, runner.end_all(), [&](std::exception_ptr problem) {
+  asio::co_spawn(io, commands.end_all(), [&](std::exception_ptr problem) {
     if (problem) std::rethrow_exception(problem);
     ended = true;
   });
   ASSERT_TRUE(run_until(io, [&] { return ended; }));
-  EXPECT_TRUE(runner.clean());
+  EXPECT_TRUE(commands.clean());
   const auto after = look_at_process(escaped);
   EXPECT_TRUE(!after || after->state == 'Z');
   EXPECT_TRUE(records.all().empty());
@@ -130,7 +131,7 @@ TEST_F(HookRunnerTest, CanBeAwaitedUntilNothingOfAnyHookIsLeft) {
 TEST_F(HookRunnerTest, CancelsAHookThatNobodyWaitsForAnyMore) {
   start(hook("echo $$ >" + (folder / "out") + "; while :; do sleep 1; done"));
   ASSERT_TRUE(run_until(io, [&] { return written().ends_with("\n"); }));
-  runner.cancel();
+  commands.cancel();
   ASSERT_TRUE(run_until(io, [&] { return outcome.has_value(); }));
   EXPECT_EQ(*outcome, "cannot run the hook pre_start: it was cancelled");
 }

@@ -1,6 +1,7 @@
 #include "tests/supervisor/service_fixture.hpp"
 
 #include <csignal>
+#include <boost/asio/co_spawn.hpp>
 
 namespace cppworker {
 namespace {
@@ -197,6 +198,74 @@ TEST_F(ServiceHooksTest, WhatAPostExitLeavesUnkillableIsWaitedForAndTheHookIsNot
   EXPECT_EQ(service->state().phase, Phase::kBackoff);
   EXPECT_EQ(processes.launches(), 2u);
 }
+
+// ---- commands beside it
+
+// A health command as the model's service runs it.
+class ServiceCommandsTest : public ServiceHooksTest {
+ protected:
+  FakeProcessRunner::Launch& run_command() {
+    Command command;
+    command.spec.name = "health command";
+    command.tree_mark = "mark";
+    command.timeout = 60s;
+    asio::co_spawn(io, service->commands().run(std::move(command)),
+                   [this](std::exception_ptr, Result<CommandEnd> end) { outcome = std::move(end); });
+    settle();
+    EXPECT_EQ(processes.last().spec.name, "health command");
+    return processes.last();
+  }
+
+  std::optional<Result<CommandEnd>> outcome;
+};
+
+TEST_F(ServiceCommandsTest, TheyEndWithTheirLaunchBeforeTheNextOne) {
+  make();
+  become_ready();
+  FakeProcessRunner::Launch& model = processes.last();
+  FakeProcessRunner::Launch& command = run_command();
+  exits(model);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_THAT(command.group_signals, ElementsAre(SIGKILL));
+  EXPECT_TRUE(command.destroyed);
+  ASSERT_TRUE(outcome);
+  EXPECT_TRUE((*outcome)->cancelled);
+}
+
+TEST_F(ServiceCommandsTest, AStopWaitsUntilNothingOfThemIsLeft) {
+  make_unkillable();
+  make({.sweep_retry = 5s, .stuck_after = 9s});
+  become_ready();
+  FakeProcessRunner::Launch& model = processes.last();
+  unkillable = run_command().pid;
+  post(Kind::kWantDown);
+  exits(model);
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  skip(6s);
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  skip(6s);
+  ASSERT_EQ(service->state().phase, Phase::kStuck);
+  EXPECT_THAT(service->last_error(), HasSubstr("process " + std::to_string(unkillable)));
+}
+
+TEST_F(ServiceCommandsTest, NoLaunchComesOnTopOfWhatTheyLeave) {
+  make_unkillable();
+  make({.sweep_retry = 5s});
+  become_ready();
+  FakeProcessRunner::Launch& model = processes.last();
+  FakeProcessRunner::Launch& command = run_command();
+  unkillable = command.pid;
+  exits(command);
+  exits(model);
+  skip(60s);
+  EXPECT_EQ(service->state().phase, Phase::kSweeping);
+  EXPECT_EQ(processes.launches(), 2u);
+  unkillable = -1;
+  skip(6s);
+  EXPECT_EQ(service->state().phase, Phase::kBackoff);
+}
+
+// ---- deadlines
 
 // Symptom: it counted twice, as two causes, and the rule for starts that take too long never saw it.
 TEST_F(ServiceHooksTest, AStartDeadlineDuringPreStartIsOneFailure) {
