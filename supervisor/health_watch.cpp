@@ -115,6 +115,7 @@ Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
     case ProbeDefinition::Kind::kCommand: {
       Awaitable<HealthAnswer> asking = setup_.ask_command(probe);
       answer = co_await std::move(asking);
+      command_pause_.tried(!answer.not_started, answer.took, std::chrono::steady_clock::now());
       break;
     }
     case ProbeDefinition::Kind::kLogSilence: {
@@ -132,11 +133,16 @@ Awaitable<HealthAnswer> HealthWatch::ask(const ProbeDefinition& probe) {
   co_return answer;
 }
 
+bool HealthWatch::may_ask(const ProbeDefinition& probe) const {
+  return probe.kind != ProbeDefinition::Kind::kCommand ||
+         !command_pause_.holds(std::chrono::steady_clock::now());
+}
+
 Awaitable<> HealthWatch::ask_main() {
   asio::steady_timer& timer = *timers_[0];
   while (true) {
     const bool awaited = setup_.awaited();
-    if (awaited || ladder_.armed()) {
+    if ((awaited || ladder_.armed()) && (!setup_.main || may_ask(*setup_.main))) {
       const std::uint64_t launch = launch_;
       if (!awaited_since_) awaited_since_ = std::chrono::steady_clock::now();
       HealthAnswer answer;
@@ -170,7 +176,7 @@ Awaitable<> HealthWatch::ask_other(std::size_t number) {
   while (true) {
     timer.expires_after(probe.interval);
     co_await timer.async_wait(kTuple);
-    if (!ladder_.armed()) continue;
+    if (!ladder_.armed() || !may_ask(probe)) continue;
     const std::uint64_t launch = launch_;
     HealthAnswer answer = co_await ask(probe);
     if (launch != launch_ || !ladder_.armed()) continue;

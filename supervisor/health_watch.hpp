@@ -20,6 +20,7 @@
 #include "common/async.hpp"
 #include "common/url.hpp"
 #include "launchers/backend_definition.hpp"
+#include "supervisor/command_pause.hpp"
 #include "supervisor/health_ladder.hpp"
 #include "supervisor/health_probe.hpp"
 
@@ -64,6 +65,7 @@ class HealthWatch {
   Awaitable<> sample();
   Awaitable<> send_canary();
   Awaitable<HealthAnswer> ask(const ProbeDefinition& probe);
+  bool may_ask(const ProbeDefinition& probe) const;
   std::chrono::milliseconds wait_while_awaited() const;
   void judge();
   void hurry();
@@ -75,6 +77,7 @@ class HealthWatch {
   int good_in_a_row_ = 0;                                                 // of the first probe, before ready
   std::optional<std::chrono::steady_clock::time_point> awaited_since_{};  // in this launch
   bool canary_runs_ = false;
+  CommandPause command_pause_;
   std::chrono::steady_clock::time_point last_line_{};
   // A line that a probe waits for, and when it came last; or when the launch began.
   struct AwaitedLine {

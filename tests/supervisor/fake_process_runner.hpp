@@ -35,11 +35,13 @@ class FakeProcessRunner : public ProcessRunner {
 
   // The next spawns fail with this, until it is reset.
   std::optional<std::string> spawn_error;
+  std::function<void()> before_spawn;
 
   // What the next children do at once.
   std::function<void()> at_once;
 
   Result<std::unique_ptr<ChildProcess>> spawn(ProcessSpec spec, ProcessCallbacks callbacks) override {
+    if (before_spawn) before_spawn();
     if (spawn_error) return fail(*spawn_error);
     launches_.push_back(std::make_shared<Launch>());
     Launch& launch = *launches_.back();

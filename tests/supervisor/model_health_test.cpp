@@ -290,6 +290,57 @@ TEST_F(ModelHealthTest, TheNextLaunchHasNothingToDoWithAnOldCanary) {
   EXPECT_TRUE(model->admits());
 }
 
+TEST_F(ModelHealthTest, WhetherItWorksOnOneAtATimeMayChangeWhileItRuns) {
+  declare_canary();
+  become_ready();
+  model->set_concurrency(1);
+  pulse.at_server = 2;
+  look();
+  EXPECT_FALSE(sends_canary_after(121s)) << "it would wait behind the request";
+  model->set_concurrency(0);
+  EXPECT_TRUE(sends_canary_after(1s));
+}
+
+TEST_F(ModelHealthTest, AModelThatWorksOnOneAtATimeIsKeptFreeForTheCanary) {
+  declare_canary();
+  setup.backend.max_concurrency = 1;
+  become_ready();
+  pulse.at_server = 1;
+  look();
+  pulse.upstream_failures += 10;
+  look();
+  EXPECT_FALSE(model->admits());
+  EXPECT_THAT(canaries, IsEmpty());
+  pulse.at_server = 0;
+  EXPECT_TRUE(sends_canary_after(1s));
+  EXPECT_TRUE(model->admits()) << "it is well: a client's requests were to blame";
+}
+
+// ---- probes by command
+
+// Symptom: with an interval of a second the loop stood for most of the time.
+TEST_F(ModelHealthTest, ACommandWhoseStartHangsIsTriedMoreRarely) {
+  ProbeDefinition command;
+  command.kind = ProbeDefinition::Kind::kCommand;
+  command.command = {"/mnt/away/check"};
+  command.interval = 1s;
+  command.failures = 1000;
+  setup.backend.health->others = {command};
+  setup.backend.health->main.failures = 1000;
+  become_ready();
+  int tried = 0;
+  asio::io_context elsewhere;
+  processes.before_spawn = [&] {
+    ++tried;
+    clock.skip(elsewhere, 5s);
+  };
+  processes.spawn_error = "cannot start the health command: /mnt/away/check was not executed in time";
+  for (int i = 0; i < 120; ++i) look();
+  EXPECT_EQ(tried, 2) << "at once, and a minute later";
+  for (int i = 0; i < 600; ++i) look();
+  EXPECT_EQ(tried, 4);
+}
+
 // ---- its own errors, fatal lines
 
 TEST_F(ModelHealthTest, AModelThatAnswersNothingButErrorsIsRestarted) {
