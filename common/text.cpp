@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,13 @@ bool write_all(int fd, std::string_view content) {
     content.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
+}
+
+// A shell's <(command) is a pipe, whose writer may need a moment.
+bool comes_in_time(int fd) {
+  constexpr int kPipeWaitMs = 2000;
+  pollfd wanted{fd, POLLIN, 0};
+  return ::poll(&wanted, 1, kPipeWaitMs) > 0;
 }
 
 bool replace(const std::string& path, std::string_view content, unsigned mode, bool wait_for_disk) {
@@ -88,13 +96,15 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
 }
 
 std::optional<std::string> read_file(const std::string& path, std::size_t limit) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: opening a named pipe waits for its other end, for ever.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return std::nullopt;
   std::string content;
   char buffer[16384];
   while (content.size() < limit) {
     ssize_t n = ::read(fd.get(), buffer, std::min(sizeof buffer, limit - content.size()));
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN && comes_in_time(fd.get())) continue;
     if (n < 0) return std::nullopt;
     if (n == 0) break;
     content.append(buffer, static_cast<std::size_t>(n));

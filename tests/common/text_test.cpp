@@ -1,13 +1,15 @@
 #include "common/text.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
-
+#include <thread>
 
 namespace {
 int waits_for_disk = 0;
@@ -54,6 +56,28 @@ TEST_F(TextFiles, WhatIsWrittenIsReadBackUpToTheLimit) {
   EXPECT_EQ(read_file(path("a"), 100), "hello");
   EXPECT_EQ(read_file(path("a"), 3), "hel");
   EXPECT_EQ(read_file(path("missing"), 100), std::nullopt);
+}
+
+// A pipe that lies in a file's place held up the start for ever.
+TEST_F(TextFiles, APipeThatNobodyWritesToIsEmpty) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  ::alarm(20);
+  EXPECT_EQ(read_file(path("pipe"), 100), "");
+  ::alarm(0);
+}
+
+TEST_F(TextFiles, APipeIsReadAsSoonAsItsWriterHasSomething) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  const int reader = ::open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  const int writer = ::open(path("pipe").c_str(), O_WRONLY);
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_EQ(::write(writer, "hello", 5), 5);
+    ::close(writer);
+  });
+  EXPECT_EQ(read_file(path("pipe"), 100), "hello");
+  later.join();
+  ::close(reader);
 }
 
 // The supervisor's loop must not stand still for as long as a disk is busy with a model.
