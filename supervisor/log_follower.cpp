@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t kReadSize = 64 << 10;
 
+// After the writer's end. What it has left takes four; a child of its may write on.
+constexpr int kMostLastPolls = 8;
+
 std::size_t read_at(int file, char* into, std::size_t size, std::uint64_t offset) {
   const ssize_t got = ::pread(file, into, size, static_cast<off_t>(offset));
   return got > 0 ? static_cast<std::size_t>(got) : 0;
@@ -35,9 +38,9 @@ void LogFollower::begin() {
   if (open()) begin_file(size_of(file_.get()));
 }
 
-void LogFollower::poll() {
+bool LogFollower::poll() {
   if (!file_) {
-    if (!open()) return;
+    if (!open()) return false;
     begin_file(0);
   }
   if (begins_anew()) {
@@ -46,17 +49,32 @@ void LogFollower::poll() {
   }
   // A writer goes on in the file that was moved away until it opens the new one: that is read to its end
   // first, and once more.
-  if (read_new() > 0 || !name_is_anothers()) return;
+  if (read_new() > 0) return true;
+  if (!name_is_anothers()) return false;
   splitter_.finish(sink_);
   file_.reset();
-  if (!open()) return;
+  if (!open()) return false;
   begin_file(0);
-  read_new();
+  return read_new() > 0;
 }
 
 void LogFollower::finish() {
-  poll();
+  for (int polls = 0; polls < kMostLastPolls && poll(); ++polls) pass_over_all_but_the_end();
   splitter_.finish(sink_);
+}
+
+// To the beginning of a line: the end of one may look like anything.
+void LogFollower::pass_over_all_but_the_end() {
+  const std::uint64_t size = size_of(file_.get());
+  if (size <= offset_ + kMostPerPoll) return;
+  splitter_.finish(sink_);
+  const std::uint64_t from = size - kMostPerPoll;
+  std::string start(kReadSize, '\0');
+  start.resize(read_at(file_.get(), start.data(), start.size(), from));
+  const std::size_t line_end = start.find('\n');
+  const std::uint64_t passed = from + (line_end == std::string::npos ? 0 : line_end + 1) - offset_;
+  begin_file(offset_ + passed);
+  spdlog::warn("{} bytes of the log {} are passed over; its end follows", passed, printable(path_));
 }
 
 // Remembers what stands before the offset.

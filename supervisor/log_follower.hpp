@@ -22,9 +22,10 @@ class LogFollower {
 
   // A launch begins: only what is written from now on counts. The file needn't be there yet.
   void begin();
-  // Hands over the lines that are new.
-  void poll();
-  // The writer is gone: what stands there without a line's end is a line too.
+  // Hands over the lines that are new. Whether there was anything.
+  bool poll();
+  // The writer is gone: hands over all up to the end, and what stands there without a line's end is a line,
+  // too. Of what is longer than two polls take, the beginning and the last words.
   void finish();
 
  private:
@@ -35,6 +36,7 @@ class LogFollower {
   bool name_is_anothers() const;
   bool begins_anew() const;
   std::size_t read_new();
+  void pass_over_all_but_the_end();
   void begin_file(std::uint64_t offset);
 
   const std::string path_;

@@ -131,6 +131,38 @@ TEST_F(LogFollowerTest, ReadsAHugeFilePieceByPiece) {
   EXPECT_EQ(seen, 3u << 20);
 }
 
+// The tracebacks of all its shards, and then why.
+TEST_F(LogFollowerTest, TheLastWordsAreReadHoweverMuchWasSaidBeforeThem) {
+  follower.begin();
+  write("first\n");
+  for (int i = 0; i < 300; ++i) write(std::string(100 << 10, 'x') + "\n");
+  write("RuntimeError: why\nKilled");
+  const std::vector<std::string> read = finish();
+  ASSERT_GT(read.size(), 2u);
+  EXPECT_EQ(read.front(), "first");
+  EXPECT_THAT(std::vector<std::string>(read.end() - 2, read.end()),
+              ElementsAre("RuntimeError: why", "Killed"));
+  EXPECT_LT(read.size(), 300u) << "the loop doesn't stand still for all of 30 MiB";
+}
+
+TEST_F(LogFollowerTest, NothingIsLeftOutOfALastMegabyteOrTwo) {
+  follower.begin();
+  std::string dump;
+  for (int i = 0; i < 1 << 17; ++i) dump += "0123456\n";
+  write(dump + "7654321\n");
+  EXPECT_EQ(finish().size(), (1u << 17) + 1);
+}
+
+TEST_F(LogFollowerTest, TheLastWordsMayStandInTheNextFile) {
+  follower.begin();
+  write("one\n");
+  poll();
+  write("two\n");
+  rotate();
+  write("three\nfour");
+  EXPECT_THAT(finish(), ElementsAre("two", "three", "four"));
+}
+
 // MODEL_LOG=/dev/stdout, or a pipe without a writer.
 TEST_F(LogFollowerTest, LeavesAloneWhatIsNoFile) {
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
