@@ -44,6 +44,9 @@ class CommandRunner {
         sweep_(std::move(sweep)),
         ended_(io, std::chrono::steady_clock::time_point::max()) {}
 
+  // For a command's tree.
+  std::string make_mark() const { return cppworker::make_mark(records_); }
+
   // Until it has ended, and nothing of it is left, or that withstood. Fails as ProcessRunner::spawn does.
   Awaitable<Result<CommandEnd>> run(Command command);
   // Ends all that run: nobody waits for them any more.

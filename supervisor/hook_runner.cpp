@@ -51,7 +51,7 @@ class HookLog {
 Awaitable<Result<void>> HookRunner::run(std::string name, HookDefinition hook, HookFacts facts) {
   const auto log = std::make_shared<HookLog>(name);
   Command command;
-  command.tree_mark = make_tree_mark();
+  command.tree_mark = commands_.make_mark();
   command.spec.name = "hook " + name;
   command.spec.program = hook.command;
   command.spec.environment =

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/async.hpp"
+#include "supervisor/post_mortem.hpp"
 #include "supervisor/process_table.hpp"
 #include "supervisor/process_tree.hpp"
 
@@ -28,10 +29,17 @@ struct LaunchRecord {
 
 class LaunchRecords {
  public:
-  // Reads what is there; of another boot, nothing is left.
+  // Reads what is there; of another boot, nothing is left. A file that makes no sense is put aside.
   explicit LaunchRecords(std::string path);
 
   const std::vector<LaunchRecord>& all() const { return records_; }
+
+  // There was a file, and it doesn't say what was launched: only marks do.
+  bool lost() const { return lost_; }
+  // A mark for a tree (environment.hpp) that begins as all of this file's folder do.
+  std::string make_mark() const;
+  // Whether the process carries such a mark.
+  bool has_marked(const ProcessInfo& process) const;
 
   void begin(LaunchRecord record);  // before the launch
   void launched(const std::string& mark, pid_t pid);
@@ -41,13 +49,21 @@ class LaunchRecords {
   void write();
 
   std::string path_, boot_;
+  std::string folder_digits_;  // what all marks begin with; empty: the folder isn't there
   std::vector<LaunchRecord> records_;
+  bool lost_ = false;
 };
+
+// For a tree that is recorded there; where nothing is, one of no folder.
+std::string make_mark(const LaunchRecords* records);
 
 // Ends the trees of all records, which are a dead supervisor's. Returns who survived; a record of which
 // nothing did is gone. Fails as sweep_tree does: what there still is then isn't known.
 Awaitable<Result<std::vector<ProcessInfo>>> end_left_behind(LaunchRecords& records,
                                                             std::chrono::milliseconds limit);
+
+// What is to be known about them, where some survived: nobody starts on top of them.
+PostMortem post_mortem_of_left_behind(const std::vector<ProcessInfo>& survivors);
 
 // For what a program that ran beside the service leaves behind; it is sent SIGKILL.
 inline constexpr std::chrono::seconds kRemainsLimit{5};

@@ -19,9 +19,10 @@
 namespace cppworker {
 
 struct PostMortem {
-  std::string service{};             // "model", "proxy"
+  std::string service{};             // "model", "proxy"; "worker": what one before this left
   std::string summary{};             // its first line, which the autoscaler hears as error_msg
-  std::string cause{};               // key_of(FailureCause); "stop": it was asked for, and didn't work
+  std::string cause{};               // key_of(FailureCause); "stop": it was asked for, and didn't work;
+                                     // "left_behind": by a worker that was killed
   std::optional<ExitStatus> exit{};  // absent: nothing was launched, or it still hangs
   std::uint64_t launch = 0;
   pid_t pid = -1;

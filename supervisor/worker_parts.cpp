@@ -49,8 +49,9 @@ Result<void> end_predecessors(WorkerParts& parts, ExitCode& code) {
   if (!survivors) return wrap("cannot end what a worker before this one left", survivors.error());
   if (survivors->empty()) return {};
   code = kExitUnkillable;
-  return fail("cannot start: process " + survivors->front().text() +
-              " of a worker before this one withstands SIGKILL; the machine needs a restart");
+  const PostMortem made = post_mortem_of_left_behind(*survivors);
+  keep_post_mortem(parts.settings.run_dir + "/postmortem", made);
+  return fail("cannot start: " + made.summary);
 }
 
 Result<void> open_listeners(WorkerParts& parts) {
@@ -112,7 +113,6 @@ Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, con
   setup.before_launch = [placed = placed_at(parts.backend, server)] { return check_ports_are_free(placed); };
   setup.records = &*parts.records;
   setup.cgroup = own_cgroup_folder().value_or("");
-  setup.memory_group = own_memory_group();
   setup.add_requests = [&parts](PostMortem& made) { add_requests(made, parts.ledger->snapshot(), 0); };
   setup.on_give_up = [&parts, give_up = callbacks.on_give_up] {
     give_up(parts.model->service(), kExitModelGaveUp);

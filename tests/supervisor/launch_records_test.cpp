@@ -62,8 +62,35 @@ TEST_F(LaunchRecordsTest, SurviveAFileThatMakesNoSense) {
     std::string content = text;
     if (const auto at = content.find('B'); at != std::string::npos) content.replace(at, 1, boot());
     std::ofstream(path()) << content;
-    EXPECT_THAT(LaunchRecords(path()).all(), IsEmpty()) << text;
+    const LaunchRecords records(path());
+    EXPECT_THAT(records.all(), IsEmpty()) << text;
+    EXPECT_EQ(records.lost(), !content.empty()) << "nothing but a power cut empties it; it said " << text;
+    EXPECT_EQ(std::filesystem::exists(path()), content.empty()) << text;
+    EXPECT_EQ(read_file(path() + ".unreadable", 100).value_or(""), content) << "for who asks why";
   }
+}
+
+TEST_F(LaunchRecordsTest, AreLostWithAFileThatIsTooLong) {
+  write({{"boot", boot()}, {"launches", nlohmann::json::array()}});
+  EXPECT_FALSE(LaunchRecords(path()).lost());
+  std::ofstream(path(), std::ios::app) << std::string(64 << 10, ' ');
+  EXPECT_TRUE(LaunchRecords(path()).lost());
+}
+
+TEST_F(LaunchRecordsTest, AreLostWhereNoFileStandsInTheirPlace) {
+  EXPECT_FALSE(LaunchRecords(path()).lost()) << "there is nothing yet";
+  std::filesystem::create_directories(path());
+  EXPECT_TRUE(LaunchRecords(path()).lost());
+}
+
+TEST_F(LaunchRecordsTest, GiveMarksThatTellOfTheFolder) {
+  const LaunchRecords records(path()), again(path());
+  const std::string mark = records.make_mark();
+  EXPECT_EQ(mark.size(), make_tree_mark().size());
+  EXPECT_NE(mark, records.make_mark());
+  EXPECT_EQ(mark.substr(0, 8), again.make_mark().substr(0, 8)) << "also to the next worker on it";
+  const TemporaryFolder other;
+  EXPECT_NE(mark.substr(0, 8), LaunchRecords(other / "launches.json").make_mark().substr(0, 8));
 }
 
 TEST_F(LaunchRecordsTest, CostNoLaunchWhereTheyCannotBeWritten) {
@@ -74,38 +101,75 @@ TEST_F(LaunchRecordsTest, CostNoLaunchWhereTheyCannotBeWritten) {
 }
 
 // What a supervisor that got kill -9 leaves: descendants of its model, in sessions of their own.
-TEST_F(LaunchRecordsTest, LeadToWhatAKilledSupervisorLeft) {
-  become_subreaper();
+class LeftBehindTest : public LaunchRecordsTest {
+ protected:
+  LeftBehindTest() {
+    become_subreaper();
+    reaper.start();
+  }
+
+  // The number of one that has fled from a launch with that mark, whose leader is gone.
+  pid_t leave(const std::string& mark, std::vector<std::string> args) {
+    out.clear();
+    ended = false;
+    auto spawned = runner->spawn({.name = "model",
+                                  .program = kChildProgram,
+                                  .args = std::move(args),
+                                  .environment = child_environment(own_environment(), {}, mark)},
+                                 {.on_output = [this](OutputStream, std::string_view bytes) { out += bytes; },
+                                  .on_exit = [this](ExitStatus) { ended = true; }});
+    EXPECT_TRUE(spawned);
+    child = std::move(*spawned);
+    EXPECT_TRUE(run_until(io, [&] { return out.ends_with('\n'); }));
+    leader = child->pid();
+    const pid_t escaped = std::atoi(out.substr(out.find("up ") + 3).c_str());
+    child->signal_leader(SIGKILL);
+    EXPECT_TRUE(run_until(io, [&] { return ended; }));
+    EXPECT_TRUE(look_at_process(escaped)) << "it must still be there, or this proves nothing";
+    return escaped;
+  }
+  bool is_gone(pid_t pid) {
+    return run_until(io, [&] { return !look_at_process(pid); });
+  }
+
   asio::io_context io;
-  const auto runner = make_process_runner(io);
-  OrphanReaper reaper(io, [&](pid_t pid) { return runner->owns(pid); });
-  reaper.start();
-  const std::string mark = make_tree_mark();
+  std::unique_ptr<ProcessRunner> runner = make_process_runner(io);
+  OrphanReaper reaper{io, [this](pid_t pid) { return runner->owns(pid); }};
+  std::unique_ptr<ChildProcess> child;
+  pid_t leader = -1;
   std::string out;
   bool ended = false;
-  auto child = runner->spawn({.name = "model",
-                              .program = kChildProgram,
-                              .args = {"double_fork", "bare"},
-                              .environment = child_environment(own_environment(), {}, mark)},
-                             {.on_output = [&](OutputStream, std::string_view bytes) { out += bytes; },
-                              .on_exit = [&](ExitStatus) { ended = true; }});
-  ASSERT_TRUE(child);
+};
+
+TEST_F(LeftBehindTest, IsFoundByTheRecords) {
+  const std::string mark = make_tree_mark();
+  const pid_t escaped = leave(mark, {"double_fork", "bare"});
   {
     LaunchRecords records(path());
     records.begin({.service = "model", .mark = mark});
-    records.launched(mark, (*child)->pid());
+    records.launched(mark, leader);
   }
-  ASSERT_TRUE(run_until(io, [&] { return out.ends_with('\n'); }));
-  const pid_t escaped = std::atoi(out.substr(out.find("up ") + 3).c_str());
-  (*child)->signal_leader(SIGKILL);
-  ASSERT_TRUE(run_until(io, [&] { return ended; }));
-  ASSERT_TRUE(look_at_process(escaped)) << "it must still be there, or this proves nothing";
-
   LaunchRecords next(path());
   EXPECT_THAT(run_coroutine(io, end_left_behind(next, 10s)).value(), IsEmpty());
-  EXPECT_TRUE(run_until(io, [&] { return !look_at_process(escaped); }));
+  EXPECT_TRUE(is_gone(escaped));
   EXPECT_THAT(next.all(), IsEmpty());
   EXPECT_THAT(LaunchRecords(path()).all(), IsEmpty()) << "also on disk";
+}
+
+TEST_F(LeftBehindTest, IsFoundByItsMarksWhereTheRecordsMakeNoSense) {
+  const TemporaryFolder elsewhere;
+  const std::string mark = LaunchRecords(path()).make_mark();
+  const pid_t by_limits = leave(mark, {"double_fork", "bare"});
+  const pid_t by_environment = leave(mark, {"double_fork"});
+  const pid_t of_another = leave(LaunchRecords(elsewhere / "launches.json").make_mark(), {"double_fork"});
+  std::ofstream(path()) << "{\"boot\":";
+  LaunchRecords next(path());
+  EXPECT_THAT(run_coroutine(io, end_left_behind(next, 10s)).value(), IsEmpty());
+  EXPECT_TRUE(is_gone(by_limits));
+  EXPECT_TRUE(is_gone(by_environment));
+  EXPECT_TRUE(look_at_process(of_another)) << "a worker that runs in another folder may be its own";
+  ::kill(of_another, SIGKILL);
+  EXPECT_TRUE(is_gone(of_another));
 }
 
 TEST_F(LaunchRecordsTest, LeadIntoNoControlGroupThatIsNoLaunchs) {
@@ -123,6 +187,21 @@ TEST_F(LaunchRecordsTest, LeadIntoNoControlGroupThatIsNoLaunchs) {
   EXPECT_THAT(run_coroutine(io, end_left_behind(records, 10s)).value(), IsEmpty());
   const auto process = look_at_process(stranger);
   EXPECT_TRUE(process && process->state != 'Z');
+}
+
+TEST(LeftBehind, IsNamedAsAWhole) {
+  ProcessInfo one, other;
+  one.pid = 12, one.comm = "python3", one.state = 'D';
+  other.pid = 13, other.comm = "sleep", other.state = 'D';
+  const PostMortem made = post_mortem_of_left_behind({one, other});
+  EXPECT_EQ(
+      made.summary,
+      "process 12 (python3, state D), 13 (sleep, state D) of a worker before this one withstands SIGKILL; "
+      "the machine needs a restart");
+  EXPECT_THAT(made.survivors, testing::ElementsAre("12 (python3, state D)", "13 (sleep, state D)"));
+  const TemporaryFolder folder;
+  keep_post_mortem(folder / "postmortem", made);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "postmortem"), {}), 1);
 }
 
 // Its number belongs to somebody else by now.
