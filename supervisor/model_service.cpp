@@ -144,6 +144,7 @@ ModelService::ModelService(asio::io_context& io, ModelServiceSetup setup, LogMat
   const std::string file = setup_.log_file.value_or(setup_.backend.log.file);
   if (setup_.log_child_lines)
     child_lines_.emplace([logger = spdlog::default_logger()->clone("model")](std::string_view line) {
+      logger->set_level(spdlog::get_level());  // which a reload may have changed: it knows of no copies
       logger->info("{}", printable(line, kLongestChildLine));
     });
   if (file.empty()) return;
@@ -252,7 +253,7 @@ HealthWatchSetup ModelService::make_watch() {
   watch.server = setup_.server;
   watch.pulse = setup_.pulse;
   watch.ask_command = [this](const ProbeDefinition& probe) {
-    const std::string mark = make_tree_mark();
+    const std::string mark = service_->commands().make_mark();
     ProcessSpec spec;
     spec.name = "health command";
     spec.program = probe.command.front();

@@ -8,7 +8,9 @@
 #include <fstream>
 #include <future>
 #include <map>
+#include <sstream>
 #include <nlohmann/json.hpp>
+#include <spdlog/sinks/ostream_sink.h>
 
 #include "common/text.hpp"
 #include "tests/supervisor/model_fixture.hpp"
@@ -323,6 +325,26 @@ TEST_F(ModelServiceTest, TakesStopSignalAndTimesFromItsBackend) {
   EXPECT_THAT(processes.last().group_signals, IsEmpty());
   skip(2s);
   EXPECT_THAT(processes.last().group_signals, ElementsAre(SIGKILL));
+}
+
+TEST_F(ModelServiceTest, ItsLinesInOurLogFollowTheLevelThatAReloadSets) {
+  const std::shared_ptr<spdlog::logger> before = spdlog::default_logger();
+  std::ostringstream log;
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  setup.log_child_lines = true;
+  spdlog::set_level(spdlog::level::warn);
+  start();
+  print("one");
+  spdlog::set_level(spdlog::level::info);
+  print("two");
+  spdlog::set_level(spdlog::level::err);
+  print("three");
+  spdlog::set_default_logger(before);
+  spdlog::set_level(spdlog::level::info);
+  EXPECT_THAT(log.str(), testing::Not(HasSubstr("one")));
+  EXPECT_THAT(log.str(), HasSubstr("two"));
+  EXPECT_THAT(log.str(), testing::Not(HasSubstr("three")));
 }
 
 TEST_F(ModelServiceTest, GivesUpByTheRulesOfItsBackend) {
