@@ -63,6 +63,7 @@ ProxyProcess::ProxyProcess(asio::io_context& io, ProcessRunner& processes, Ledge
                       if (setup_.on_give_up) setup_.on_give_up(service_);
                     },
                 .records = setup_.records,
+                .memory_group = setup_.memory_group,
                 .on_failure = [this](PostMortem& made) { add_requests(made, ledger_.snapshot(), owner_); },
                 .on_failed =
                     [this](const PostMortem& made) {

@@ -26,6 +26,7 @@ struct ProxyServiceSetup {
   std::function<void()> on_change;
   std::function<void(const Service&)> on_give_up;  // that proxy's own: gave_up or stuck
   LaunchRecords* records = nullptr;                // as in Service
+  std::string memory_group{};                      // likewise
   std::string post_mortem_folder;                  // empty: none are kept
   int most_failures = 30;                          // as proxy_policy()'s
 };

@@ -10,7 +10,6 @@
 #include "common/logging.hpp"
 #include "supervisor/environment.hpp"
 #include "supervisor/launch_cgroup.hpp"
-#include "supervisor/memory_kills.hpp"
 
 namespace cppworker {
 namespace {
@@ -283,13 +282,13 @@ void Service::launch() {
   if (hooks_.before_launch)
     if (Result<void> possible = hooks_.before_launch(); !possible)
       return spawn_failed(possible.error().message);
-  tree_mark_ = make_tree_mark();
+  tree_mark_ = make_mark(hooks_.records);
   Result<ProcessSpec> spec = hooks_.make_spec(tree_mark_);
   if (!spec) return spawn_failed(spec.error().message);
   if (hooks_.starts_processes && !hooks_.cgroup.empty())
     cgroup_ = make_launch_cgroup(hooks_.cgroup, tree_mark_);
   spec->cgroup = cgroup_;
-  kills_before_ = count_memory_kills();
+  memory_kills_.begin(count_memory_kills(), std::chrono::steady_clock::now());
   if (hooks_.records) hooks_.records->begin({.service = name_, .mark = tree_mark_, .cgroup = cgroup_});
   ProcessCallbacks callbacks;
   callbacks.on_output = hooks_.on_output;
@@ -310,7 +309,7 @@ void Service::launch() {
   known_.clear();
   members_.clear();
   if (hooks_.records) hooks_.records->launched(tree_mark_, leader_);
-  if (hooks_.starts_processes) look_again();
+  if (hooks_.starts_processes || !hooks_.memory_group.empty()) look_again();
   spdlog::info("{}: launched as process {}", name_, leader_);
   if (hooks_.on_launched) hooks_.on_launched();
   post(ServiceEventKind::kSpawned);
@@ -330,8 +329,7 @@ std::optional<std::uint64_t> Service::count_memory_kills() const {
 }
 
 ExitStatus Service::with_memory(ExitStatus status) const {
-  const std::optional<std::uint64_t> kills = count_memory_kills();
-  status.out_of_memory = kills && kills_before_ && *kills > *kills_before_;
+  status.out_of_memory = memory_kills_.any(count_memory_kills());
   return status;
 }
 
@@ -352,9 +350,18 @@ ProcessTree Service::tree() const {
   return tree;
 }
 
-// Who flees from the tree and leaves all marks behind is recognized later by having been seen in it.
 void Service::look_again() {
   if (!child_ || exited_) return;
+  if (hooks_.starts_processes) look_at_tree();
+  memory_kills_.counted(count_memory_kills(), std::chrono::steady_clock::now());
+  next_look_.expires_after(kLookInterval);
+  next_look_.async_wait([this](boost::system::error_code error) {
+    if (!error) look_again();
+  });
+}
+
+// Who flees from the tree and leaves all marks behind is recognized later by having been seen in it.
+void Service::look_at_tree() {
   Result<std::vector<ProcessInfo>> members = find_tree(tree(), known_);
   if (members) {
     members_ = std::move(*members);
@@ -366,10 +373,6 @@ void Service::look_again() {
   } else {
     spdlog::warn("{}: cannot look at its processes: {}", name_, members.error().message);
   }
-  next_look_.expires_after(kLookInterval);
-  next_look_.async_wait([this](boost::system::error_code error) {
-    if (!error) look_again();
-  });
 }
 
 // What hooks and health commands still do beside a process that is gone is of no use to anybody.

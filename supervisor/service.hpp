@@ -18,6 +18,7 @@
 #include "supervisor/hook_runner.hpp"
 #include "supervisor/launch_records.hpp"
 #include "supervisor/memory_curve.hpp"
+#include "supervisor/memory_kills.hpp"
 #include "supervisor/post_mortem.hpp"
 #include "supervisor/process_runner.hpp"
 #include "supervisor/process_tree.hpp"
@@ -113,6 +114,7 @@ class Service {
   ProcessTree tree() const;
   void signal_tree(int signal);
   void look_again();
+  void look_at_tree();
   void note_failure();
   void report_survivors();
   std::vector<std::string> survivor_names() const;
@@ -138,8 +140,8 @@ class Service {
   std::string tree_mark_, last_error_, reason_;
   std::vector<ProcessInfo> survivors_;
   std::vector<ProcessInfo> members_;
-  std::string cgroup_;                         // of this launch; empty: none
-  std::optional<std::uint64_t> kills_before_;  // for lack of memory, at the launch
+  std::string cgroup_;  // of this launch; empty: none
+  RecentMemoryKills memory_kills_;
   MemoryCurve memory_;
   PostMortem post_mortem_;      // of the failure that was noticed in this run
   std::set<ProcessKey> known_;  // members of the tree that a look has found

@@ -136,6 +136,7 @@ void make_proxy(WorkerParts& parts, const PartsCallbacks& callbacks) {
   setup.records = &*parts.records;
   setup.most_failures = parts.settings.proxy_failures;
   setup.post_mortem_folder = parts.settings.run_dir + "/postmortem";
+  setup.memory_group = own_memory_group();
   setup.on_give_up = [give_up = callbacks.on_give_up](const Service& proxy) {
     give_up(proxy, kExitProxyGaveUp);
   };

@@ -31,6 +31,28 @@ TEST(MemoryKills, AreUnknownWhereNobodyCounts) {
   EXPECT_EQ(memory_kills("/nowhere"), std::nullopt);
 }
 
+TEST(RecentMemoryKills, AreThoseOfTheLastMoments) {
+  using namespace std::chrono_literals;
+  RecentMemoryKills kills;
+  RecentMemoryKills::TimePoint now{1000h};
+  kills.begin(3, now);
+  EXPECT_FALSE(kills.any(3));
+  EXPECT_TRUE(kills.any(4));
+  auto pass = [&](std::chrono::seconds time, std::uint64_t count) {
+    for (auto passed = 0s; passed < time; passed += 2s) kills.counted(count, now += 2s);
+  };
+  pass(1h, 3);
+  EXPECT_TRUE(kills.any(4));
+  pass(RecentMemoryKills::kWindow, 4);
+  EXPECT_TRUE(kills.any(4)) << "whoever ends because of it may take so long";
+  pass(2 * RecentMemoryKills::kWindow, 4);
+  EXPECT_FALSE(kills.any(4)) << "a stranger's death, a while ago";
+  EXPECT_TRUE(kills.any(5));
+  EXPECT_FALSE(kills.any(std::nullopt));
+  kills.begin(std::nullopt, now);
+  EXPECT_FALSE(kills.any(5)) << "nobody counted at the launch";
+}
+
 // On the host itself, and in a container that has no namespace of its own for groups.
 TEST(MemoryKills, TheFirstVersionsGroupLiesBelowItsMount) {
   constexpr const char* kHost =

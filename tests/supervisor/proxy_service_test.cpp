@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <list>
 #include <optional>
@@ -56,6 +57,7 @@ class ProxyServiceTest : public testing::Test {
     setup.settings_file = "/run/worker/proxy.json";
     setup.listener = listener.get();
     setup.session_listener = session_listener.get();
+    setup.memory_group = folder.path();
     setup.on_notice = [this](ProxyNotice notice) { notices.push_back(notice); };
     setup.on_change = [this] {
       phases.emplace_back(name_of(phase()));
@@ -198,6 +200,14 @@ TEST_F(ProxyServiceTest, HearsNothingMoreFromADeadProxysSocket) {
   settle();
   EXPECT_THAT(notices, IsEmpty());
   EXPECT_EQ(phase(), Phase::kStarting) << "the next proxy hasn't said anything yet";
+}
+
+TEST_F(ProxyServiceTest, SaysThatAProxyWasKilledForLackOfMemory) {
+  std::ofstream(folder / "memory.events") << "oom_kill 3\n";
+  become_ready();
+  std::ofstream(folder / "memory.events") << "oom_kill 4\n";
+  processes.exit_by_signal(SIGKILL);
+  EXPECT_THAT(service->service().last_error(), testing::EndsWith("signal 9 (SIGKILL), out of memory"));
 }
 
 // The autoscaler counts on hearing of each request that it has routed here.

@@ -120,6 +120,21 @@ TEST_F(ServiceFailureTest, TellsADeathForLackOfMemoryFromOthers) {
   EXPECT_TRUE(left.back().exit->out_of_memory);
 }
 
+// The group is all of the instance's: an operator's own program may have died in it, days ago.
+TEST_F(ServiceFailureTest, TakesNoDeathOfLongAgoForItsOwnReason) {
+  const TemporaryFolder group;
+  memory_group = group.path();
+  std::ofstream(group / "memory.events") << "oom_kill 3\n";
+  make();
+  become_ready();
+  std::ofstream(group / "memory.events") << "oom_kill 4\n";
+  for (int i = 0; i < 60; ++i) skip(1s);
+  processes.exit_by_signal(SIGSEGV);
+  ASSERT_TRUE(reaches(Phase::kBackoff));
+  EXPECT_EQ(service->last_error(), "the model failed: the process ended: signal 11 (SIGSEGV)");
+  EXPECT_FALSE(left.back().exit->out_of_memory);
+}
+
 // As in life: the exit is a handler of the loop, in which a sweep that finds nothing ends at once.
 TEST_F(ServiceFailureTest, TellsOfAFailureOnceAlsoWhenTheSweepEndsAtOnce) {
   make();
