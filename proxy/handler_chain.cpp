@@ -84,18 +84,17 @@ Awaitable<bool> serve_admitted(Connection& connection, ProxyThread& thread, Requ
   co_return co_await conclude(connection, thread, request, result);
 }
 
-}  // namespace
-
-Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door door) {
+// From its head on, or what was wrong with that.
+Awaitable<bool> serve_read_request(Connection& connection, ProxyThread& thread, Door door,
+                                   const std::optional<Refusal>& head_refusal) {
   ProxyCore& core = thread.core;
   Request request;
   const EndOfRequest end(connection, thread, request);
 
   // limits, parse
-  if (auto refusal = co_await connection.read_head()) {
+  if (head_refusal) {
     request.keep_alive = false;
-    if (refusal->status == 0) co_return false;
-    co_return co_await refuse_early(connection, thread, request, *refusal);
+    co_return co_await refuse_early(connection, thread, request, *head_refusal);
   }
   connection.active().begin(core.relay_limits.whole);
   request.id = request_id_of(connection.head());
@@ -152,6 +151,15 @@ Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door 
   // forward, account
   request.counted = Counted(core.answering);
   co_return co_await serve_admitted(connection, thread, request, queued);
+}
+
+}  // namespace
+
+Awaitable<bool> serve_request(Connection& connection, ProxyThread& thread, Door door) {
+  // A coroutine of its own, since most connections wait here: all that a request needs is made when it comes.
+  const std::optional<Refusal> refusal = co_await connection.read_head();
+  if (refusal && refusal->status == 0) co_return false;
+  co_return co_await serve_read_request(connection, thread, door, refusal);
 }
 
 }  // namespace cppworker
