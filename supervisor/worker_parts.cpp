@@ -113,6 +113,7 @@ Result<void> make_model(WorkerParts& parts, const PartsCallbacks& callbacks, con
   setup.before_launch = [placed = placed_at(parts.backend, server)] { return check_ports_are_free(placed); };
   setup.records = &*parts.records;
   setup.cgroup = own_cgroup_folder().value_or("");
+  setup.memory_group = own_memory_group();
   setup.add_requests = [&parts](PostMortem& made) { add_requests(made, parts.ledger->snapshot(), 0); };
   setup.on_give_up = [&parts, give_up = callbacks.on_give_up] {
     give_up(parts.model->service(), kExitModelGaveUp);
