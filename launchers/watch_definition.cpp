@@ -14,6 +14,14 @@ constexpr std::int64_t kLongestStartup_s = 24 * 3600;
 constexpr std::int64_t kLongestProbe_s = 3600;
 constexpr std::int64_t kMostFailures = 1000;
 
+// Of lines that mean something while requests are served: a prompt that is echoed stands inside a line, as a
+// rule.
+std::string read_anchored_regex(const ConfigValue& value) {
+  std::string regex = read_regex(value);
+  if (!regex.starts_with('^')) value.refuse("must begin with '^'");
+  return regex;
+}
+
 void read_patterns(ConfigObject& log, const std::string& key, std::vector<std::string>& patterns) {
   if_there(log, key, [&](const ConfigValue& list) {
     for (const ConfigValue& item : list.as_list()) patterns.push_back(read_regex(item));
@@ -79,7 +87,7 @@ ProbeDefinition read_probe(ConfigObject& object, const std::filesystem::path& fo
     probe.command = read_command(*command, folder);
   } else if (log) {
     probe.kind = ProbeDefinition::Kind::kLogPattern;
-    probe.log = read_regex(*log);
+    probe.log = read_anchored_regex(*log);
     probe.silence = std::chrono::seconds(object.required("within_s").as_integer(1, kLongestStartup_s));
   } else {
     probe.kind = ProbeDefinition::Kind::kLogSilence;
@@ -133,11 +141,8 @@ LogDefinition read_log(ConfigObject log) {
   read_patterns(log, "fatal", definition.fatal);
   read_patterns(log, "info", definition.info);
   if_there(log, "fatal_after_ready", [&](const ConfigValue& list) {
-    for (const ConfigValue& item : list.as_list()) {
-      definition.fatal_after_ready.push_back(read_regex(item));
-      // A prompt that is echoed stands inside a line, as a rule.
-      if (!item.as_string().starts_with('^')) item.refuse("must begin with '^'");
-    }
+    for (const ConfigValue& item : list.as_list())
+      definition.fatal_after_ready.push_back(read_anchored_regex(item));
   });
   if_there(log, "phases", [&](const ConfigValue& value) { read_phases(ConfigObject(value), definition); });
   if_there(log, "capture", [&](const ConfigValue& list) { read_captures(list, definition); });

@@ -51,7 +51,7 @@ struct ProbeDefinition {
   bool expect_json = false;          // with a body that is JSON,
   std::string body;                  // in which this RE2 pattern is found; empty: any
   std::vector<std::string> command;  // kCommand: must end with 0; the first is an absolute path
-  std::string log;                   // kLogPattern: RE2, as in LogDefinition; such a line must come
+  std::string log;                   // kLogPattern: RE2, begins with '^'; such a line must come
   std::chrono::seconds silence{0};   // kLogSilence, kLogPattern: none for so long is a bad answer
 
   std::chrono::seconds interval{10};

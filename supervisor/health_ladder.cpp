@@ -129,7 +129,7 @@ Judgement HealthLadder::judge(TimePoint now) const {
   }
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
-    if (restarts(row, i) || (line && row.failures > 0))
+    if (restarts(row, i) || (line && row.failures >= policy_.probes[i].unready_failures))
       return {Standing::kRestart, line, because + in_a_row(row.reason, row.failures)};
   }
   if (kept_free) return {Standing::kUnready, false, suspected + "; it is kept free for the canary"};

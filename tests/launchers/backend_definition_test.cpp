@@ -216,6 +216,8 @@ TEST(BackendDefinition, MistakesAreNamedWithFileAndPointer) {
   EXPECT_THAT(problem(with("/log", json::object())), HasSubstr("needs /log/ready or /health"));
   EXPECT_THAT(problem(with("/log/fatal_after_ready", {"CUDA"})),
               HasSubstr("/log/fatal_after_ready/0: must begin with '^'"));
+  EXPECT_THAT(problem(with("/health", {{"tcp", true}, {"also", {{{"log", "heartbeat"}, {"within_s", 60}}}}})),
+              HasSubstr("/health/also/0/log: must begin with '^'"));
   EXPECT_THAT(problem(with("/health", json::object())), HasSubstr("/health: must have exactly one of path,"));
   EXPECT_THAT(problem(with("/health", {{"command", {"missing.sh"}}})),
               HasSubstr("must be a file in the backend's folder"));

@@ -319,6 +319,10 @@ TEST(BackendSchema, BothRefuseTheBadDocuments) {
        [](json& d) {
          d["log"]["phases"] = {{"launch", {"a"}}};
        }},
+      {"a heartbeat from anywhere",
+       [](json& d) {
+         d["health"] = {{"tcp", true}, {"also", {{{"log", "alive"}, {"within_s", 60}}}}};
+       }},
       {"a fatal line from anywhere", [](json& d) { d["log"]["fatal_after_ready"] = {"CUDA error"}; }},
       {"a relative log file", [](json& d) { d["log"]["file"] = "infer.log"; }},
       {"no time without progress",

@@ -396,9 +396,11 @@ TEST_F(HealthLadderTest, AFatalLineAndAFailingProbeRestart) {
   begin();
   ladder->saw_fatal_line("^CUDA error", now);
   probe(false);
+  EXPECT_EQ(standing(), Standing::kWell) << "a line that was faked, and a probe that was lost";
+  probe(false);
   EXPECT_EQ(standing(), Standing::kRestart);
   EXPECT_TRUE(ladder->judge(now).by_log);
-  EXPECT_EQ(reason(), "its log matches \"^CUDA error\"; status 503 instead of 200");
+  EXPECT_EQ(reason(), "its log matches \"^CUDA error\"; status 503 instead of 200 (2 in a row)");
 }
 
 TEST_F(HealthLadderTest, AFatalLineAndThreeErrorsRestart) {

@@ -378,6 +378,10 @@ TEST_F(ModelHealthTest, AFatalLineIsBelievedWhenAProbeBearsItOut) {
   print("RuntimeError: CUDA error: secret of a client");
   ASSERT_TRUE(run_until(io, [&] { return server.served() > before; })) << "it is asked at once";
   settle();
+  EXPECT_EQ(phase(), Phase::kReady) << "the line may be faked, and the probe lost";
+  skip(10s);
+  ASSERT_TRUE(run_until(io, [&] { return server.served() > before + 1; }));
+  settle();
   EXPECT_EQ(phase(), Phase::kStopping);
   EXPECT_THAT(
       model->service().last_error(),
