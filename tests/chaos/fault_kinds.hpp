@@ -20,6 +20,7 @@ Verdict stop_model(World& world);
 Verdict stop_proxy(World& world);
 Verdict hang_model(World& world);
 Verdict answer_500(World& world);
+Verdict answer_nothing_but_500(World& world);
 Verdict break_off_bodies(World& world);
 Verdict reload_definition(World& world);
 Verdict kill_supervisor(World& world);

@@ -17,6 +17,7 @@ const std::vector<Fault>& all_faults() {
       {"SIGSTOP the proxy", {.cut = true, .lost = true}, stop_proxy},
       {"the model hangs", {.cut = true}, hang_model},
       {"the model answers 500", {}, answer_500},
+      {"the model answers nothing but 500", {.refused = true}, answer_nothing_but_500},
       {"the model breaks off", {}, break_off_bodies},
       {"SIGHUP, with another definition", {}, reload_definition},
       {"the log's disk is full", {}, fill_disk},

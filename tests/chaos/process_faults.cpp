@@ -118,6 +118,13 @@ Verdict answer_500(World& world) {
   return failing_answers(world, "error:500", false, Outcome::kRefused, 500);
 }
 
+// As after a CUDA error that stays: its health is as before.
+Verdict answer_nothing_but_500(World& world) {
+  const int before = world.launches("model");
+  testing::post(world.worker.server_port(), "/stand_in/crash", "sticky");
+  return wait_for_relaunch(world, "model", before);
+}
+
 Verdict break_off_bodies(World& world) {
   const Verdict first = failing_answers(world, "error:break", false, Outcome::kCut, 200);
   return first.kind == Verdict::kRecovered ? failing_answers(world, "error:break", true, Outcome::kCut, 200)

@@ -25,6 +25,8 @@ constexpr std::chrono::seconds kLongestWait{10};  // of a control route: below t
 constexpr char kPreparingPage[] =
     "<!DOCTYPE html><html><body><h1>Preparing your container...</h1></body></html>\n";
 
+constexpr char kStickyError[] =
+    R"({"error":"CUDA error: device-side assert triggered","error_type":"generation"})";
 constexpr char kLoadingError[] =
     R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})";
 
@@ -191,6 +193,10 @@ Awaitable<> Stage::serve(Exchange& exchange) {
     co_await exchange.answer(unavailable ? 503 : 200, unavailable ? "application/json" : "text/html", page);
     co_return;
   }
+  if (broken_ && exchange.request.method == "POST") {
+    co_await exchange.answer(500, "application/json", kStickyError);
+    co_return;
+  }
   co_await handle(exchange);
 }
 
@@ -235,6 +241,8 @@ Awaitable<> Stage::control(Exchange& exchange) {
   } else if (what == "log") {
     print_line(body);
     std::fflush(stdout);
+  } else if (what == "crash" && body == "sticky") {
+    broken_ = true;
   } else if (what == "crash") {
     crash(body);
   } else {

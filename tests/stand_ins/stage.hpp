@@ -5,10 +5,10 @@
 //        ?path=/generate      only those for this path
 //        &received=N, &finished=N      once at least so many of them have come, or have an outcome (10 s at
 //        most) &held=N              once at least so many are held
-//   POST /stand_in/release    lets the requests go on whose text begins with "hold", once there is one (10 s
-//   at most) POST /stand_in/health     body "bad": health answers fail from now on; any other body: well
-//   again POST /stand_in/log        prints the body as a line on stdout POST /stand_in/crash      body exit1,
-//   segv, kill or hang
+//   POST /stand_in/release    lets the requests go on whose text begins with "hold", once there is one
+//   POST /stand_in/health     body "bad": health answers fail from now on; any other body: well again
+//   POST /stand_in/log        prints the body as a line on stdout
+//   POST /stand_in/crash      body exit1, segv, kill, hang, or sticky: every POST fails from now on
 //
 // One thread. The order of a life: load() → phases → open() → serving → stop().
 #pragma once
@@ -77,6 +77,7 @@ class Stage : public Handler {
   RequestLog log_;
   HttpServer server_;
   bool healthy_ = true, preparing_ = false;
+  bool broken_ = false;  // its GPU has had an error that stays, and health knows nothing of it
 
  private:
   Awaitable<> control(Exchange& exchange);

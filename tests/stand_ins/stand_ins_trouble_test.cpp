@@ -47,6 +47,15 @@ TEST_P(EachPersonality, AnswersUnavailableWithJsonWhileItLoads) {
   EXPECT_EQ(reply.parsed()["error"]["message"], "Loading model");
 }
 
+TEST_P(EachPersonality, AnswersEveryPostWithAnErrorOnceThatStays) {
+  auto server = start(GetParam(), {});
+  const std::uint16_t port = server->wait_for_port();
+  ASSERT_EQ(post(port, "/stand_in/crash", "sticky").parsed(), json::object());
+  for (const char* path : {"/generate", "/sdapi/v1/txt2img"})
+    EXPECT_THAT(post(port, path, "{}").text, StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(get(port, "/health").text, Not(StartsWith("HTTP/1.1 500 ")));
+}
+
 TEST_P(EachPersonality, HangsWithALogThatGoesOn) {
   auto server = start(GetParam(), {{"STAND_IN_HANG_PHASE", "load"}, {"STAND_IN_HANG_LOG_MS", "5"}});
   EXPECT_NE(server->wait_for_line("Waiting for the shard to be ready... 3"), "");
