@@ -57,6 +57,8 @@ void Service::process(ServiceEvent event) {
   FailureCause cause_before = state_.cause;
   state_ = next.state;
   if (state_.phase != before) since_ = std::chrono::steady_clock::now();
+  // Nobody waits for its end any more: who owns this may let go of it.
+  if (state_.phase == ServicePhase::kStuck) next_look_.cancel();
   if (state_.cause != cause_before && state_.cause != FailureCause::kNone) note_failure();
   if (state_.phase != before)
     spdlog::info("{}: {} -> {} ({})", name_, name_of(before), name_of(state_.phase), name_of(event.kind));
@@ -351,7 +353,7 @@ ProcessTree Service::tree() const {
 }
 
 void Service::look_again() {
-  if (!child_ || exited_) return;
+  if (!child_ || exited_ || state_.phase == ServicePhase::kStuck) return;
   if (hooks_.starts_processes) look_at_tree();
   memory_kills_.counted(count_memory_kills(), std::chrono::steady_clock::now());
   next_look_.expires_after(kLookInterval);
