@@ -7,8 +7,6 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
-#include "proxy/hang_up.hpp"
-
 namespace cppworker {
 namespace {
 
@@ -94,12 +92,11 @@ void Connection::on_readable() {
 
 // More is here than is taken in, so that the end behind it can't be read; the kernel knows of it.
 void Connection::watch_for_hang_up() {
-  hang_up_ = hang_up_descriptor(stream_.get_executor(), stream_.socket().native_handle());
-  if (!hang_up_) return;  // descriptors ran out: this client's leaving is noticed by writing to it
-  hang_up_->async_wait(asio::posix::stream_descriptor::wait_read,
-                       [self = shared_from_this()](const error_code& error) {
-                         if (!error && self->watching_) self->on_client_gone();
-                       });
+  // Where descriptors ran out, this client's leaving is noticed by writing to it.
+  hang_up_.emplace(stream_.get_executor(), stream_.socket().native_handle(), std::chrono::milliseconds(0),
+                   [this] {
+                     if (watching_) on_client_gone();
+                   });
 }
 
 // Under TLS, readable bytes may be the notice of the end: only reading tells.

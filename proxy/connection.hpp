@@ -9,7 +9,6 @@
 #include <optional>
 #include <string_view>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
@@ -20,6 +19,7 @@
 #include "proxy/client_shares.hpp"
 #include "proxy/client_stream.hpp"
 #include "proxy/error_response.hpp"
+#include "proxy/hang_up.hpp"
 #include "proxy/message_heads.hpp"
 #include "proxy/parking_place.hpp"
 
@@ -151,10 +151,10 @@ class Connection : public Deadlined, public std::enable_shared_from_this<Connect
   bool timed_out_ = false;
   bool keeps_place_ = false, awaits_first_message_ = false;
   bool watching_ = false;
-  ParkingPlace* for_bytes_ = nullptr;  // of the next request; there while bytes are asked for
-  std::optional<asio::posix::stream_descriptor> hang_up_;  // past what may be sent ahead
-  bool watch_reads_ = false;                               // TLS: the watch is a read under way
-  std::optional<asio::steady_timer> watch_ended_;          // and this is cancelled when it has ended
+  ParkingPlace* for_bytes_ = nullptr;              // of the next request; there while bytes are asked for
+  std::optional<HangUpWatch> hang_up_;             // past what may be sent ahead
+  bool watch_reads_ = false;                       // TLS: the watch is a read under way
+  std::optional<asio::steady_timer> watch_ended_;  // and this is cancelled when it has ended
 };
 
 }  // namespace cppworker

@@ -2,13 +2,17 @@
 
 #include <sys/epoll.h>
 
+#include <optional>
 #include <utility>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "common/unique_fd.hpp"
 
 namespace cppworker {
+namespace {
 
+// Becomes readable then, and not before. nullopt: there are no descriptors left.
 std::optional<asio::posix::stream_descriptor> hang_up_descriptor(asio::any_io_executor executor, int socket) {
   UniqueFd watch(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event event{};
@@ -18,6 +22,8 @@ std::optional<asio::posix::stream_descriptor> hang_up_descriptor(asio::any_io_ex
   watch.release();
   return descriptor;
 }
+
+}  // namespace
 
 // A wait that has ended may stand in the executor's queue when the watch goes: it owns what it looks at.
 struct HangUpWatch::Waiting {

@@ -6,20 +6,16 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/any_io_executor.hpp>
 
 #include "common/async.hpp"
 
 namespace cppworker {
 
-// A descriptor that becomes readable when the other side of `socket` has closed or reset the connection, and
-// not before: an epoll of its own, made for the few connections that need it. It goes when `socket` does, or
-// earlier. nullopt: there are no descriptors left.
-std::optional<asio::posix::stream_descriptor> hang_up_descriptor(asio::any_io_executor executor, int socket);
-
-// Waits for it. `gone` is called once, `grace` after the end, unless the watch is destroyed before; `gone`
-// may do that, too. Where there are no descriptors left, it is never called.
+// Waits until the other side of `socket` has closed or reset the connection: by an epoll of its own, made for
+// the few connections that need it. It goes when `socket` does, or earlier. `gone` is called once, `grace`
+// after the end, unless the watch is destroyed before; `gone` may do that, too. Where there are no
+// descriptors left, it is never called.
 //
 // Threads: the executor's, which is one.
 class HangUpWatch {
