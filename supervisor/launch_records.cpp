@@ -1,5 +1,6 @@
 #include "supervisor/launch_records.hpp"
 
+#include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -207,10 +208,9 @@ PostMortem post_mortem_of_left_behind(const std::vector<ProcessInfo>& survivors)
   made.cause = "left_behind";
   made.ended = std::chrono::system_clock::now();
   for (const ProcessInfo& survivor : survivors) made.survivors.push_back(survivor.text());
-  std::string named;
-  for (const std::string& survivor : made.survivors) named += (named.empty() ? "" : ", ") + survivor;
   made.summary =
-      "process " + named + " of a worker before this one withstands SIGKILL; the machine needs a restart";
+      fmt::format("process {} of a worker before this one withstands SIGKILL; the machine needs a restart",
+                  fmt::join(made.survivors, ", "));
   return made;
 }
 

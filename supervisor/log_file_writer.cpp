@@ -8,6 +8,7 @@
 
 #include "common/logging.hpp"
 #include "common/quiet_thread.hpp"
+#include "supervisor/proc_text.hpp"
 
 namespace cppworker {
 namespace {
@@ -86,11 +87,7 @@ struct LogFileWriter::Shared {
   }
 
   static void append_lines(LogFile& file, std::string_view text) {
-    while (!text.empty()) {
-      const std::size_t end = text.find('\n');
-      file.append(text.substr(0, end));
-      text.remove_prefix(end + 1);
-    }
+    for_each_line(text, [&file](std::string_view line) { file.append(line); });
   }
 
   bool done() const { return !asked && !writing; }

@@ -1,4 +1,4 @@
-// The texts of /proc: lines, and words in them. Views into what is given; pure.
+// Texts by lines, and words in them, as those of /proc are read. Views into what is given; pure.
 #pragma once
 
 #include <algorithm>

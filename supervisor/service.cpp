@@ -1,5 +1,7 @@
 #include "supervisor/service.hpp"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <csignal>
 #include <utility>
 
@@ -228,8 +230,7 @@ std::vector<std::string> Service::survivor_names() const {
 
 void Service::give_up() {
   if (state_.phase == ServicePhase::kStuck) {
-    std::string named;
-    for (const std::string& survivor : survivor_names()) named += (named.empty() ? "" : ", ") + survivor;
+    std::string named = fmt::format("{}", fmt::join(survivor_names(), ", "));
     if (named.empty()) named = "that can't be seen";
     last_failure_ = ServiceFailure{"", "", state_.launches, std::chrono::steady_clock::now()};
     last_error_ = "the " + name_ + " can't be ended: process " + named + " withstands SIGKILL";

@@ -7,6 +7,7 @@
 
 #include "common/text.hpp"
 #include "metrics/system_probe.hpp"
+#include "supervisor/proc_text.hpp"
 #include "supervisor/socket_table.hpp"
 
 namespace cppworker {
@@ -52,20 +53,23 @@ std::map<std::uint64_t, std::uint64_t> read_received(pid_t leader) {
 // write_bytes what went to the disk, also for mapped files. Some bytes count twice: it is about movement.
 std::uint64_t parse_io_bytes(std::string_view io) {
   std::uint64_t bytes = 0;
-  for (const std::string& line : split_list(io, '\n'))
+  for_each_line(io, [&](std::string_view line) {
+    line = trim(line);
     for (const std::string_view name : {"rchar:", "wchar:", "read_bytes:", "write_bytes:"})
-      if (line.starts_with(name)) bytes += number(std::string_view(line).substr(name.size()));
+      if (line.starts_with(name)) bytes += number(line.substr(name.size()));
+  });
   return bytes;
 }
 
 // "  eth0: 1234 …": the first number is what was received.
 std::uint64_t parse_received_bytes(std::string_view net_dev) {
   std::uint64_t bytes = 0;
-  for (const std::string& line : split_list(net_dev, '\n')) {
+  for_each_line(net_dev, [&](std::string_view line) {
+    line = trim(line);
     const std::size_t colon = line.find(':');
-    if (colon == std::string::npos || line.starts_with("lo:")) continue;
-    bytes += number(std::string_view(line).substr(colon + 1));
-  }
+    if (colon == std::string_view::npos || line.starts_with("lo:")) return;
+    bytes += number(line.substr(colon + 1));
+  });
   return bytes;
 }
 
