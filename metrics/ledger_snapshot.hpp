@@ -118,8 +118,8 @@ struct FinishedQueue {
 
 // Whether the inference server moves, at a glance: read without the lock, once a second.
 struct Pulse {
-  std::int64_t at_server =
-      0;                     // requests that the server has: neither queued before it nor held for its return
+  // Requests that the server has: neither queued before it nor held for its return.
+  std::int64_t at_server = 0;
   std::uint64_t served = 0;  // these three only grow
   std::uint64_t upstream_bytes = 0;
   std::uint64_t upstream_failures = 0;

@@ -57,8 +57,8 @@ class FewMembers {
   }
 
  private:
-  boost::container::static_vector<JsonMember, 8>
-      members_;  // tgi's payloads have 2 or 3, OpenAI's rarely more
+  // tgi's payloads have 2 or 3, OpenAI's rarely more.
+  boost::container::static_vector<JsonMember, 8> members_;
   bool all_ = true;
 };
 

@@ -14,10 +14,9 @@
 //                    is restarted. A server that works on one at a time gets nothing new until the canary has
 //                    had its turn, and is restarted where that takes longer than `stall`
 //   a fatal line     a pattern of fatal_after_ready: believed only when within kFatalWindow a probe fails
-//   unready_failures in a row, the
-//                    canary fails, or kErrorsWithFatalLine answers in a row are errors and there is no
-//                    canary. A client can make a server print a line; he can't make it ill with one, nor
-//                    turn one lost probe into a restart.
+//                    unready_failures times in a row, the canary fails, or kErrorsWithFatalLine answers in
+//                    a row are errors and there is no canary. A client can make a server print a line; he
+//                    can't make it ill with one, nor turn one lost probe into a restart.
 //
 // A good answer of the canary outweighs stall, errors and line; good bytes outweigh bad probes.
 #pragma once
