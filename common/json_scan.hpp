@@ -26,6 +26,7 @@ namespace cppworker {
 // parsers below that.
 inline constexpr int kDefaultJsonDepth = 256;
 inline constexpr int kDeepestJson = 1024;  // of any limit asked for
+inline constexpr int kLeastJsonDepth = 8;  // of one that is set: below, ordinary payloads would be refused
 
 enum class JsonFault { kNone, kMalformed, kNotUtf8, kTooDeep };
 

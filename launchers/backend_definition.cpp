@@ -31,8 +31,6 @@ constexpr std::int64_t kMostConcurrency = 4096;
 constexpr std::size_t kMostFailureLines = 8;
 constexpr std::size_t kLongestFailureLine = 64;
 constexpr std::int64_t kLargestBody = std::int64_t{1} << 30;
-constexpr std::int64_t kLeastJsonDepth = 8;  // as the proxy's own limit may be
-constexpr std::int64_t kMostJsonDepth = 1024;
 constexpr std::int64_t kMostBenchmarkRuns = 100;
 constexpr std::int64_t kMostBenchmarkConcurrency = 1000;
 constexpr double kMostWorkload = 1e9;  // Workload::kMostMilliUnits, in units
@@ -205,7 +203,7 @@ EndpointDefinition read_endpoint(ConfigObject endpoint) {
   if_there(endpoint, "max_body_bytes",
            [&](const ConfigValue& value) { definition.max_body_bytes = value.as_integer(1, kLargestBody); });
   if_there(endpoint, "max_json_depth", [&](const ConfigValue& value) {
-    definition.max_json_depth = static_cast<int>(value.as_integer(kLeastJsonDepth, kMostJsonDepth));
+    definition.max_json_depth = static_cast<int>(value.as_integer(kLeastJsonDepth, kDeepestJson));
   });
   if_there(endpoint, "max_queue_time_s", [&](const ConfigValue& value) {
     definition.max_queue_time =

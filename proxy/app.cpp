@@ -72,6 +72,7 @@ class ProxyApp {
               .endpoints = {backend,
                             ledger,
                             static_cast<std::uint64_t>(settings.max_body_bytes),
+                            settings.max_json_depth,
                             static_cast<std::size_t>(settings.max_queue),
                             {owner, [this] { control_->send(ProxyNotice::kTellOthers); }}},
               .verdicts = {},

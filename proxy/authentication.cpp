@@ -34,9 +34,8 @@ bool is_own_url(const ProxyCore& core, std::string_view url_in_json) {
 
 }  // namespace
 
-EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings,
-                          std::optional<int> max_depth) {
-  return parse_envelope(body, !settings.unsecured, max_depth.value_or(settings.max_json_depth));
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings, int max_depth) {
+  return parse_envelope(body, !settings.unsecured, max_depth);
 }
 
 std::optional<Refusal> check_signed(EnvelopeResult parsed, ProxyThread& thread, Request& request) {

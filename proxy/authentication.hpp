@@ -11,9 +11,8 @@
 namespace cppworker {
 
 // A body as the settings have it read: with its auth fields, unless none are asked for. `max_depth`: of the
-// endpoint that it is for, where that has a limit of its own. Threads: any.
-EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings,
-                          std::optional<int> max_depth = std::nullopt);
+// JSON, as whom it is for allows it. Threads: any.
+EnvelopeResult take_apart(std::string_view body, const ProxySettings& settings, int max_depth);
 
 // On success request.envelope and request.acceptance (but for its endpoint and work) are filled in. The body
 // that was taken apart outlives both.

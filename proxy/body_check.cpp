@@ -1,13 +1,14 @@
 #include "proxy/body_check.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "proxy/authentication.hpp"
 
 namespace cppworker {
 
-Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
-                                     std::optional<int> max_depth, std::string_view body) {
+Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client, int max_depth,
+                                     std::string_view body) {
   const ProxySettings& settings = thread.core.settings;
   if (body.size() <= kCheckedInPlace) co_return take_apart(body, settings, max_depth);
   std::optional<EnvelopeResult> result;

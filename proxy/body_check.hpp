@@ -10,7 +10,6 @@
 // Threads: the loop's; the body must live until the answer.
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "common/async.hpp"
@@ -20,7 +19,7 @@
 namespace cppworker {
 
 // `client` sent it. `max_depth` as take_apart() has it.
-Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client,
-                                     std::optional<int> max_depth, std::string_view body);
+Awaitable<EnvelopeResult> check_body(ProxyThread& thread, const ClientShares::Place& client, int max_depth,
+                                     std::string_view body);
 
 }  // namespace cppworker

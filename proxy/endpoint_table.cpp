@@ -14,7 +14,7 @@ Result<asio::ip::tcp::endpoint> server_endpoint(const Url& url) {
 }
 
 EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
-                             std::size_t max_queue, const PlaceShare::With& places)
+                             int default_json_depth, std::size_t max_queue, const PlaceShare::With& places)
     : unsigned_requests_({.concurrency = kMostUnsigned, .queue_requests = 0}),
       unsigned_websockets_({.concurrency = kMostUnsignedWebSockets, .queue_requests = 0}) {
   AdmissionLimits shared;
@@ -29,6 +29,7 @@ EndpointTable::EndpointTable(const BackendDefinition& backend, Ledger& ledger, s
     std::uint64_t usual = open ? std::min(default_max_body, kLargestUnsignedBody) : default_max_body;
     endpoint.max_body =
         definition.max_body_bytes ? static_cast<std::uint64_t>(*definition.max_body_bytes) : usual;
+    endpoint.max_json_depth = definition.max_json_depth.value_or(default_json_depth);
     endpoint.position = endpoints_.size() - 1;
     endpoint.admission = &admissions_.front();
     if (definition.server) endpoint.server = server_endpoint(*definition.server).value();

@@ -36,6 +36,7 @@ struct Endpoint {
   EndpointDefinition definition;
   int ledger_index = -1;           // its counters
   std::uint64_t max_body = 0;      // bytes
+  int max_json_depth = 0;          // of its body
   std::size_t position = 0;        // in the definition: where each thread keeps its workload evaluator
   Admission* admission = nullptr;  // of signed requests: its own, or the one of all that have none
   std::optional<asio::ip::tcp::endpoint> server;  // its own, beside the backend's
@@ -48,7 +49,7 @@ class EndpointTable {
  public:
   // `places`: whom the limits of requests at once are shared with.
   EndpointTable(const BackendDefinition& backend, Ledger& ledger, std::uint64_t default_max_body,
-                std::size_t max_queue, const PlaceShare::With& places = {});
+                int default_json_depth, std::size_t max_queue, const PlaceShare::With& places = {});
 
   struct Found {
     const Endpoint* endpoint = nullptr;

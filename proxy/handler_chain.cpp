@@ -131,8 +131,8 @@ Awaitable<bool> serve_read_request(Connection& connection, ProxyThread& thread, 
   }
 
   // authenticate
-  EnvelopeResult parsed = co_await check_body(thread, connection.client(),
-                                              request.endpoint->definition.max_json_depth, connection.body());
+  EnvelopeResult parsed =
+      co_await check_body(thread, connection.client(), request.endpoint->max_json_depth, connection.body());
   if (auto refusal = authenticate(std::move(parsed), connection, thread, request))
     co_return co_await refuse_early(connection, thread, request, *refusal);
   request.forward.assign(request.envelope.payload_pieces.begin(), request.envelope.payload_pieces.end());

@@ -45,7 +45,9 @@ boost::system::result<Asked, Refusal> ask(std::string_view body, Ledger& ledger)
 }  // namespace
 
 Refusal create_session(Connection& connection, ProxyThread& thread, Request& request) {
-  if (auto refusal = check_signed(take_apart(connection.body(), thread.core.settings), thread, request))
+  if (auto refusal = check_signed(
+          take_apart(connection.body(), thread.core.settings, thread.core.settings.max_json_depth), thread,
+          request))
     return *refusal;
   SessionOwnerResult owner = digest_creator(request.envelope.auth_data);
   if (!owner) return owner.error();

@@ -64,8 +64,6 @@ class WebSocketSession {
  private:
   bool is_open() const { return request_.endpoint->definition.auth == EndpointDefinition::Auth::kNone; }
 
-  std::optional<int> max_depth() const { return request_.endpoint->definition.max_json_depth; }
-
   Awaitable<bool> refuse_handshake(const UpgradeRefusal& refusal) {
     thread_.core.ledger.count(bad_request_counter(refusal.status));
     bool keep_alive = request_.keep_alive && !connection_.body_unread();
@@ -94,8 +92,9 @@ class WebSocketSession {
       if (auto refusal = admit_unsigned(connection_.stream().get_executor(), thread_, request_))
         co_return co_await answer(connection_, thread_, request_, *refusal);
     } else {
-      if (auto refusal = authenticate(take_apart(envelope, thread_.core.settings, max_depth()), connection_,
-                                      thread_, request_))
+      if (auto refusal =
+              authenticate(take_apart(envelope, thread_.core.settings, request_.endpoint->max_json_depth),
+                           connection_, thread_, request_))
         co_return co_await refuse_early(connection_, thread_, request_, *refusal);
       bool queued = false;
       if (auto refusal = admit(connection_.stream().get_executor(), thread_, request_, 0, queued))
@@ -162,7 +161,8 @@ class WebSocketSession {
     request_.answered.outcome = "refused";
     if (first.end) co_return co_await part(*first.end);
     first_message_ = std::move(first.text);
-    EnvelopeResult parsed = co_await check_body(thread_, connection_.client(), max_depth(), first_message_);
+    EnvelopeResult parsed =
+        co_await check_body(thread_, connection_.client(), request_.endpoint->max_json_depth, first_message_);
     if (auto refusal = authenticate(std::move(parsed), connection_, thread_, request_)) {
       if (refusal->status / 100 == 4 && refusal->status != 401)
         thread_.core.ledger.count(bad_request_counter(refusal->status));

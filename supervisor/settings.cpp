@@ -9,6 +9,7 @@
 #include <boost/asio/ip/address.hpp>
 
 #include "common/json_reader.hpp"
+#include "common/json_scan.hpp"
 #include "common/text.hpp"
 #include "metrics/ledger_layout.hpp"
 
@@ -32,7 +33,8 @@ void read_proxy(ConfigObject object, ProxySettings& proxy) {
   proxy.threads = static_cast<int>(object.integer("threads", proxy.threads, 1, 64));
   proxy.max_body_bytes = object.integer("max_body_bytes", proxy.max_body_bytes, 1024, std::int64_t{1} << 32);
   proxy.max_header_bytes = object.integer("max_header_bytes", proxy.max_header_bytes, 1024, 1 << 20);
-  proxy.max_json_depth = static_cast<int>(object.integer("max_json_depth", proxy.max_json_depth, 8, 1024));
+  proxy.max_json_depth =
+      static_cast<int>(object.integer("max_json_depth", proxy.max_json_depth, kLeastJsonDepth, kDeepestJson));
   proxy.max_connections = object.integer("max_connections", proxy.max_connections, 1, 1'000'000);
   proxy.address_share_percent =
       static_cast<int>(object.integer("address_share_percent", proxy.address_share_percent, 0, 100));

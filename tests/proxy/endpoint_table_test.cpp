@@ -17,7 +17,7 @@ class EndpointTableTest : public LedgerTest {
     made.path = path;
     return made;
   }
-  EndpointTable table() { return EndpointTable(backend_, *ledger_, kDefaultBody, 100); }
+  EndpointTable table() { return EndpointTable(backend_, *ledger_, kDefaultBody, kDefaultJsonDepth, 100); }
 
   BackendDefinition backend_;
 };

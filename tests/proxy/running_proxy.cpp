@@ -13,6 +13,7 @@ RunningProxy::RunningProxy(const ProxySetup& setup, std::uint16_t server_port)
             .endpoints = {setup.backend,
                           *ledger_,
                           static_cast<std::uint64_t>(setup.settings.max_body_bytes),
+                          setup.settings.max_json_depth,
                           static_cast<std::size_t>(setup.settings.max_queue),
                           {kOwner, [this] { ++told_; }}},
             .verdicts = {},
